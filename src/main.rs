@@ -1,0 +1,2 @@
+//! greenshift
+fn main() {}
