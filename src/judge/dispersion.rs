@@ -161,13 +161,7 @@ fn deviation(ratio: f64, blue: Counts, green: Counts) -> (f64, f64) {
 impl SplitNoise {
     /// Variance over Poisson variance at both scales. The prior is the part of blue's burstiness (`blue_worst`) that
     /// may be green's own: what moves both sides alike does not move the split.
-    pub(super) fn scales(
-        &self,
-        s: &Settings,
-        green_requests: f64,
-        blue_mean: f64,
-        blue_worst: f64,
-    ) -> Scales {
+    pub(super) fn scales(&self, s: &Settings, green_requests: f64, blue_mean: f64, blue_worst: f64) -> Scales {
         let own = if blue_mean > 0.0 {
             (2.0 * self.mean_requests(green_requests) / blue_mean.max(1.0)).max(s.phi).min(1.0)
         } else {

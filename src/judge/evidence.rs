@@ -403,8 +403,7 @@ struct Bets {
 impl Bets {
     fn new(s: &Settings, blue: Counts, green: Counts, expected: &Expected, blue_is_sick: bool) -> Self {
         let nothing = || vec![0.0; s.grid.len()];
-        let against =
-            |base: f64, beta: f64| s.grid.iter().map(|&m| historical(base, m, green, beta)).collect();
+        let against = |base: f64, beta: f64| s.grid.iter().map(|&m| historical(base, m, green, beta)).collect();
         let bet = |rho: f64, m: f64| concurrent(s, rho, m, blue, green, expected.same);
         let same = if blue.requests <= 0.0 || green.requests <= 0.0 {
             nothing()

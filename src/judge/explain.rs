@@ -51,12 +51,7 @@ impl fmt::Display for Explanation {
 }
 
 /// Puts a reading into words; with a forecast also how long the proof will still take.
-pub fn explain(
-    settings: &Settings,
-    reading: &Reading,
-    wording: &Wording,
-    forecast: Option<&Forecast>,
-) -> Explanation {
+pub fn explain(settings: &Settings, reading: &Reading, wording: &Wording, forecast: Option<&Forecast>) -> Explanation {
     let mut details = vec![rates(window(reading), wording), margin(settings, reading)];
     details.push(evidence(reading));
     if reading.blue_dispersion >= BURSTY {
@@ -87,14 +82,10 @@ fn headline(r: &Reading) -> String {
         }
         Reason::Concurrent => "Roll back: green is worse than blue in the same periods.".to_owned(),
         Reason::TwoKey => {
-            format!(
-                "Roll back: green is worse than blue used to be{usual}, and than blue in the same periods."
-            )
+            format!("Roll back: green is worse than blue used to be{usual}, and than blue in the same periods.")
         }
         Reason::Historical => {
-            format!(
-                "Roll back: green is worse than blue used to be{usual}; blue has too little traffic to compare."
-            )
+            format!("Roll back: green is worse than blue used to be{usual}; blue has too little traffic to compare.")
         }
         Reason::Ceiling => "Roll back: green is over the ceiling that was set for it.".to_owned(),
         Reason::CommonCause => {
@@ -138,9 +129,7 @@ fn evidence(r: &Reading) -> String {
         Reason::TwoKey | Reason::Historical | Reason::CommonCause | Reason::Suspect => {
             format!(" {} by blue's past,", odds(r.log_e_history))
         }
-        Reason::Silent | Reason::Concurrent | Reason::Ceiling | Reason::Proven | Reason::Undecided => {
-            String::new()
-        }
+        Reason::Silent | Reason::Concurrent | Reason::Ceiling | Reason::Proven | Reason::Undecided => String::new(),
     };
     format!(
         "Evidence against green: {} by the same periods,{history} asked for {asked}; for green: {}, asked for {}.",
@@ -162,8 +151,7 @@ fn needed(outlook: &Outlook) -> String {
             duration(cautious_seconds)
         ),
         Outlook::Undecidable { why, after_s } => {
-            let time =
-                after_s.map_or_else(String::new, |s| format!(" (it would take about {})", duration(s)));
+            let time = after_s.map_or_else(String::new, |s| format!(" (it would take about {})", duration(s)));
             let because = match why {
                 Undecidable::NoBlueTraffic => "blue has no traffic to compare with",
                 Undecidable::NoGreenTraffic => "green has no traffic",

@@ -13,11 +13,7 @@ struct Log(f64);
 
 impl Serialize for Log {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 == f64::NEG_INFINITY {
-            serializer.serialize_str(NONE)
-        } else {
-            serializer.serialize_f64(self.0)
-        }
+        if self.0 == f64::NEG_INFINITY { serializer.serialize_str(NONE) } else { serializer.serialize_f64(self.0) }
     }
 }
 
@@ -77,16 +73,11 @@ pub(super) mod log {
 pub(super) mod logs {
     use super::{Deserialize, Deserializer, Log, Serialize, Serializer};
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        values: &[f64],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
         values.iter().map(|&value| Log(value)).collect::<Vec<_>>().serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<f64>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
         Ok(Vec::<Log>::deserialize(deserializer)?.into_iter().map(|log| log.0).collect())
     }
 }

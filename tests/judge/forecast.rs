@@ -55,9 +55,7 @@ fn times(traffic: &Traffic, weight: f64, factor: f64, wanted: Conclusion, cap_s:
 #[test]
 fn the_forecast_of_a_proof_is_what_half_and_nine_in_ten_of_the_rollouts_need() {
     let settings = Settings::default();
-    for (rate, weight, ratio) in
-        [(5.0, 0.1, 0.001), (50.0, 0.05, 0.001), (20.0, 0.25, 0.01), (50.0, 0.1, 0.0)]
-    {
+    for (rate, weight, ratio) in [(5.0, 0.1, 0.001), (50.0, 0.05, 0.001), (20.0, 0.25, 0.01), (50.0, 0.1, 0.0)] {
         let traffic = traffic(rate, weight, ratio);
         let evidence = at_step(&settings, weight, 2.0 * weight);
         let Outlook::Expected { seconds, cautious_seconds, .. } =
@@ -84,8 +82,7 @@ fn the_forecast_of_a_rollback_is_near_what_half_of_the_rollouts_need() {
     for (rate, weight, ratio) in [(50.0, 0.1, 0.001), (500.0, 0.05, 0.001), (5.0, 0.25, 0.01)] {
         let traffic = traffic(rate, weight, ratio);
         let evidence = at_step(&settings, weight, 2.0 * weight);
-        let Outlook::Expected { seconds, .. } =
-            forecast(&settings, &evidence, &traffic, 10.0 * DAY_S).ten_times_as_bad
+        let Outlook::Expected { seconds, .. } = forecast(&settings, &evidence, &traffic, 10.0 * DAY_S).ten_times_as_bad
         else {
             panic!("{rate}/s at {weight} with {ratio} is decidable")
         };
@@ -103,8 +100,7 @@ fn what_cannot_be_decided_is_said_so_and_why() {
     let outlook = |traffic: &Traffic, weight: f64| {
         forecast(&settings, &at_step(&settings, weight, 2.0 * weight), traffic, DAY_S / 2.0)
     };
-    let Outlook::Undecidable { why, after_s: Some(after_s) } = outlook(&traffic(0.2, 0.01, 0.01), 0.01).proof
-    else {
+    let Outlook::Undecidable { why, after_s: Some(after_s) } = outlook(&traffic(0.2, 0.01, 0.01), 0.01).proof else {
         panic!("a request in eight minutes proves nothing in half a day")
     };
     assert_eq!(why, Undecidable::TooLong);
@@ -116,8 +112,7 @@ fn what_cannot_be_decided_is_said_so_and_why() {
     let mut last = Evidence::new();
     last.step(&settings, 1.0, None);
     assert_eq!(forecast(&settings, &last, &traffic(50.0, 0.5, 0.001), DAY_S).proof, Outlook::NothingToProve);
-    let strange =
-        Traffic { blue_requests: f64::NAN, green_requests: 1e300, period_s: 60.0, usual_ratio: -1.0 };
+    let strange = Traffic { blue_requests: f64::NAN, green_requests: 1e300, period_s: 60.0, usual_ratio: -1.0 };
     assert!(matches!(outlook(&strange, 0.5).proof, Outlook::Undecidable { .. }));
 }
 
