@@ -60,7 +60,7 @@ fn carry_out(draft: &mut Draft<'_>, request: &Request, cause: Cause) {
             draft.record(Event::AttemptStarted { attempt, phase: Phase::Pending });
         }
         Ask::StepBack => {
-            safety::step_back(draft, cause.clone());
+            safety::step_back(draft, &cause);
             draft.become_phase(Phase::Paused, cause);
         }
         Ask::Waive { code } => {

@@ -93,7 +93,7 @@ enum CommonCause {
 impl CommonCause {
     fn carry_out(self, draft: &mut Draft<'_>) {
         match self {
-            Self::StepBack(cause) => step_back(draft, cause),
+            Self::StepBack(cause) => step_back(draft, &cause),
             Self::FallBack(fallback, cause) => fall_back(draft, fallback, cause),
         }
     }
@@ -151,7 +151,7 @@ fn balancer_errors(draft: &mut Draft<'_>) -> bool {
     }
     let detail =
         format!("the load balancer itself answered {seen:.0} errors since the raise, {usual:.0} would be usual");
-    step_back(draft, Cause::new(CauseCode::LoadBalancerErrors, detail));
+    step_back(draft, &Cause::new(CauseCode::LoadBalancerErrors, detail));
     true
 }
 
@@ -253,7 +253,7 @@ fn watch_halted(draft: &mut Draft<'_>) {
 }
 
 /// Back to the last proven weight; to a person after the second time from the same step, or when nothing was proven.
-pub(super) fn step_back(draft: &mut Draft<'_>, cause: Cause) {
+pub(super) fn step_back(draft: &mut Draft<'_>, cause: &Cause) {
     let from = draft.rollout.step;
     let proven = draft.rollout.proven.filter(|proven| Some(*proven) < from);
     let weight = proven.and_then(|step| draft.rollout.plan().weight(step)).unwrap_or(Weight::ZERO);
@@ -269,7 +269,7 @@ pub(super) fn step_back(draft: &mut Draft<'_>, cause: Cause) {
     draft.notice(NoticeLevel::Warning, format!("stepped back to {weight}: {detail}"));
     let again = from.and_then(|step| draft.rollout.step_backs.get(&step)).is_some_and(|n| *n >= STEP_BACKS_MAX);
     if proven.is_none() || again {
-        draft.become_phase(Phase::Paused, cause);
+        draft.become_phase(Phase::Paused, cause.clone());
     }
 }
 
