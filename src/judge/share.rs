@@ -128,9 +128,11 @@ impl ShareEvidence {
 
     /// Says that green's weight (0 to 1) has been set and is confirmed. What was learned of the burstiness stays.
     pub fn step(&mut self, weight: f64) {
+        self.noise.interrupt();
         *self = Self {
             weight: if weight > 0.0 { weight.min(1.0) } else { 0.0 },
             noise: self.noise,
+            lessons: self.lessons,
             ..Self::default()
         };
     }
