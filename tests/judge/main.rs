@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a wrong index fails the test")]
 
 mod forecast;
+mod obvious;
 mod side_checks;
 mod vectors;
 mod world;
