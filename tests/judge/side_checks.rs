@@ -39,7 +39,8 @@ fn a_share_that_matches_the_weight_is_rarely_called_off_even_with_clients_of_fif
     for weight in [0.01, 0.1, 0.5, 0.9] {
         for (requests, per_client) in [(60.0, 1.0), (3000.0, 1.0), (3000.0, 50.0), (100_000.0, 50.0)] {
             let (off, _) = calls(weight, weight, requests, per_client);
-            assert!(off <= 0.02, "weight {weight}, {requests} requests by {per_client}: off in {off}");
+            // The risk is 0.01; 300 steps show up to 0.03 of it by chance.
+            assert!(off <= 0.03, "weight {weight}, {requests} requests by {per_client}: off in {off}");
         }
     }
     let (_, right) = calls(0.1, 0.1, 3000.0, 1.0);
