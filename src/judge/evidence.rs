@@ -420,7 +420,8 @@ impl Bets {
     }
 }
 
-fn clean_period(period_s: f64) -> f64 {
+/// A period's length within its bounds.
+pub(super) fn clean_period(period_s: f64) -> f64 {
     if period_s.is_nan() { PERIOD_S.0 } else { period_s.clamp(PERIOD_S.0, PERIOD_S.1) }
 }
 

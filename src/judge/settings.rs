@@ -175,6 +175,17 @@ const WEIGHT: (f64, f64, &str) = (1e-3, 1e6, "between 0.001 and 1e6");
 const LOG: (f64, f64, &str) = (0.0, 100.0, "between 0 and 100");
 
 impl Settings {
+    /// Defaults for a check of answers with 4xx: clients cause most of them and their mix differs between the sides,
+    /// so the margins are wider than for errors.
+    pub fn client_errors() -> Self {
+        Self { rho: 1.25, rho_p: 1.45, ..Self::default() }
+    }
+
+    /// Defaults for one check of slow requests: a load common to both sides does not cancel as exactly as errors do.
+    pub fn latency() -> Self {
+        Self { rho: 1.5, rho_p: 1.7, ..Self::default() }
+    }
+
     /// Settings for one of `checks` checks that share this risk: by Bonferroni's inequality each gets its part.
     #[must_use]
     pub fn shared_by(mut self, checks: u32) -> Self {
