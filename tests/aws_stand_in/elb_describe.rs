@@ -3,7 +3,7 @@
 use super::clock::Millis;
 use super::validate::without_secrets;
 use super::wire::{AwsError, list, text, texts};
-use super::world::{Listener, LoadBalancer, Pairs, Rule, TargetGroup, World, group_arns};
+use super::world::{Listener, LoadBalancer, Pairs, Rule, TargetGroup, World};
 use serde_json::{Map, Value, json};
 
 /// The parameters of one request.
@@ -160,7 +160,7 @@ fn described(world: &mut World, arn: &str, read: Read) -> Vec<Value> {
 
 fn listeners(world: &mut World, params: &Params, read: Read) -> Result<Value, AwsError> {
     let (balancer, arns) = (text(params, "LoadBalancerArn"), texts(params, "ListenerArns"));
-    if balancer.is_some() == !arns.is_empty() {
+    if balancer.is_some() != arns.is_empty() {
         return Err(AwsError::validation("You must specify either listener ARNs or a load balancer ARN"));
     }
     if let Some(balancer) = balancer
@@ -194,7 +194,7 @@ pub(crate) fn listener(world: &mut World, it: &Listener, read: Read) -> Value {
 
 fn rules(world: &mut World, params: &Params, read: Read) -> Result<Value, AwsError> {
     let (parent, arns) = (text(params, "ListenerArn"), texts(params, "RuleArns"));
-    if parent.is_some() == !arns.is_empty() {
+    if parent.is_some() != arns.is_empty() {
         return Err(AwsError::validation("You must specify either listener ARNs or rule ARNs"));
     }
     if let Some(parent) = parent
@@ -354,11 +354,4 @@ pub(crate) fn tags_of<'a>(world: &'a mut World, arn: &str) -> Result<&'a mut Pai
         return Err(AwsError::validation(format!("'{arn}' is not a valid ARN")));
     };
     world.tags_mut(arn).ok_or_else(|| not_found(code, "The resource", arn))
-}
-
-/// The target groups that the actions of this rule name, as the data plane sees them at `now`.
-pub(crate) fn live_groups(world: &World, arn: &str, now: Millis) -> Vec<String> {
-    let at = now - world.settings.propagation_delay_ms;
-    let version = world.rule(arn).and_then(|rule| rule.version_at(at));
-    version.map(|version| group_arns(&version.actions)).unwrap_or_default()
 }
