@@ -38,7 +38,11 @@ pub(crate) fn describe(
     })
 }
 
+/// There is nothing with this ARN or name; what is given as an ARN must look like one.
 fn not_found(code: &str, what: &str, arn: &str) -> AwsError {
+    if what.starts_with("One or more") && !arn.starts_with("arn:") {
+        return AwsError::validation(format!("'{arn}' is not a valid ARN"));
+    }
     AwsError::refused(code, format!("{what} '{arn}' not found"))
 }
 
@@ -169,7 +173,7 @@ fn listeners(world: &mut World, params: &Params, read: Read) -> Result<Value, Aw
         return Err(no_balancer(balancer));
     }
     if let Some(arn) = arns.iter().find(|arn| world.listener(arn).is_none()) {
-        return Err(not_found("ListenerNotFound", "One or more listeners not found:", arn));
+        return Err(not_found("ListenerNotFound", "One or more listeners", arn));
     }
     let wanted = |it: &&Listener| arns.contains(&it.arn) || balancer == Some(it.load_balancer.as_str());
     let found: Vec<Listener> = world.listeners.iter().filter(wanted).cloned().collect();
@@ -200,10 +204,10 @@ fn rules(world: &mut World, params: &Params, read: Read) -> Result<Value, AwsErr
     if let Some(parent) = parent
         && world.listener(parent).is_none()
     {
-        return Err(not_found("ListenerNotFound", "One or more listeners not found:", parent));
+        return Err(not_found("ListenerNotFound", "One or more listeners", parent));
     }
     if let Some(arn) = arns.iter().find(|arn| world.rules.iter().all(|rule| rule.arn != **arn)) {
-        return Err(not_found("RuleNotFound", "One or more rules not found:", arn));
+        return Err(not_found("RuleNotFound", "One or more rules", arn));
     }
     let wanted = |it: &&Rule| arns.contains(&it.arn) || parent == Some(it.listener.as_str());
     let mut found: Vec<Rule> = world.rules.iter().filter(wanted).cloned().collect();

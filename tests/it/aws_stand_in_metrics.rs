@@ -355,3 +355,30 @@ fn draws_have_the_mean_and_variance_of_their_distribution() {
     // the 97.7th percentile lies two standard deviations up
     assert!((latencies[19_545] / (0.2 * 1.0_f64.exp()) - 1.0).abs() < 0.1);
 }
+
+#[tokio::test]
+async fn cloudwatch_also_speaks_the_query_protocol() {
+    let setup = started().await;
+    setup.aws.push(setup.key("RequestCount"), START, 1.0, 7.0);
+    let metric = "MetricDataQueries.member.1.MetricStat.Metric";
+    let blue = dimension(&setup.app.blue);
+    let balancer = dimension(&setup.app.load_balancer);
+    let form = format!(
+        "Action=GetMetricData&Version=2010-08-01&StartTime=2027-01-15T08:00:00Z&EndTime=2027-01-15T08:05:00Z\
+         &MetricDataQueries.member.1.Id=q&{metric}.Namespace=AWS/ApplicationELB&{metric}.MetricName=RequestCount\
+         &{metric}.Dimensions.member.1.Name=TargetGroup&{metric}.Dimensions.member.1.Value={blue}\
+         &{metric}.Dimensions.member.2.Name=LoadBalancer&{metric}.Dimensions.member.2.Value={balancer}\
+         &MetricDataQueries.member.1.MetricStat.Period=60&MetricDataQueries.member.1.MetricStat.Stat=Sum"
+    );
+    let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).build().unwrap();
+    let answer = http.post(setup.aws.endpoint()).body(form).send().await.unwrap().text().await.unwrap();
+    assert!(
+        answer.contains("<Timestamps><member>2027-01-15T08:00:00.000Z</member></Timestamps>"),
+        "{answer}"
+    );
+    assert!(answer.contains("<Values><member>7.0</member></Values>"), "{answer}");
+    let odd = "Action=GetMetricData&Version=2010-08-01&EndTime=2027-01-15T08:05:00Z";
+    let refused = http.post(setup.aws.endpoint()).body(odd).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().await.unwrap().contains("<Code>MissingParameter</Code>"));
+}
