@@ -8,6 +8,7 @@
 
 pub mod domain;
 pub mod clock;
+pub mod aws;
 pub mod journal;
 pub mod metric_provider;
 pub mod traffic_router;
