@@ -28,9 +28,7 @@ fn judge(c: &mut Criterion) {
     }
     c.bench_function("judge/update", |b| {
         let mut evidence = evidence.clone();
-        b.iter(|| {
-            evidence.update(&settings, black_box(Counts::new(2250.0, 2.0)), Counts::new(750.0, 1.0), 60.0)
-        });
+        b.iter(|| evidence.update(&settings, black_box(Counts::new(2250.0, 2.0)), Counts::new(750.0, 1.0), 60.0));
     });
     c.bench_function("judge/write and read evidence", |b| {
         b.iter(|| {
@@ -39,8 +37,7 @@ fn judge(c: &mut Criterion) {
         });
     });
     c.bench_function("judge/forecast", |b| {
-        let traffic =
-            Traffic { blue_requests: 2250.0, green_requests: 750.0, period_s: 60.0, usual_ratio: 0.001 };
+        let traffic = Traffic { blue_requests: 2250.0, green_requests: 750.0, period_s: 60.0, usual_ratio: 0.001 };
         let mut fresh = Evidence::new();
         fresh.step(&settings, 0.25, Some(0.5));
         b.iter(|| forecast(&settings, &fresh, black_box(&traffic), 86_400.0));

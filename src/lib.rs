@@ -11,6 +11,7 @@ pub mod judge;
 pub mod domain;
 pub mod clock;
 pub mod telemetry;
+pub mod aws;
 pub mod journal;
 pub mod traffic_router;
 pub mod metric_provider;

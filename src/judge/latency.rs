@@ -97,10 +97,7 @@ impl Latency {
                 let mut buckets: Vec<Bucket> = buckets
                     .iter()
                     .filter(|b| b.upper > 0.0)
-                    .map(|b| Bucket {
-                        upper: b.upper,
-                        cumulative: Counts::new(b.cumulative, 0.0).cleaned().requests,
-                    })
+                    .map(|b| Bucket { upper: b.upper, cumulative: Counts::new(b.cumulative, 0.0).cleaned().requests })
                     .collect();
                 buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
                 let mut most = 0.0;
@@ -114,9 +111,7 @@ impl Latency {
                 // (latency, share of slower requests), the latency rising with the percentile.
                 let mut points: Vec<(f64, f64)> = percentiles
                     .iter()
-                    .filter(|p| {
-                        p.percent > 0.0 && p.percent < 100.0 && p.latency > 0.0 && p.latency.is_finite()
-                    })
+                    .filter(|p| p.percent > 0.0 && p.percent < 100.0 && p.latency > 0.0 && p.latency.is_finite())
                     .map(|p| (p.latency.max(LEAST), 1.0 - p.percent / 100.0))
                     .collect();
                 points.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -198,8 +193,8 @@ fn merged_histogram(history: &[Latency]) -> Option<Vec<Bucket>> {
     for latency in history {
         let Clean::Histogram(buckets) = latency.clean() else { continue };
         // Buckets may be reconfigured under way: the newest layout counts.
-        let same = sum.len() == buckets.len()
-            && sum.iter().zip(&buckets).all(|(a, b)| a.upper.to_bits() == b.upper.to_bits());
+        let same =
+            sum.len() == buckets.len() && sum.iter().zip(&buckets).all(|(a, b)| a.upper.to_bits() == b.upper.to_bits());
         if !same {
             sum = buckets;
             continue;
@@ -289,13 +284,7 @@ impl LatencyEvidence {
     }
 
     /// As [`Evidence::update`], one reading per threshold. A side that says nothing counts as one without requests.
-    pub fn update(
-        &mut self,
-        settings: &Settings,
-        blue: &Latency,
-        green: &Latency,
-        period_s: f64,
-    ) -> Vec<Reading> {
+    pub fn update(&mut self, settings: &Settings, blue: &Latency, green: &Latency, period_s: f64) -> Vec<Reading> {
         let own = self.share_risk(settings);
         self.checks
             .iter_mut()

@@ -46,12 +46,7 @@ pub struct Replayed<T> {
 ///
 /// Periods before green's first request teach blue's usual rate. The step is read off the recorded share of requests,
 /// for the record did not follow this judge. The list ends with the first rollback.
-pub fn replay<T: Clone>(
-    settings: &Settings,
-    steps: &[f64],
-    rows: &[Row<T>],
-    wording: &Wording,
-) -> Vec<Replayed<T>> {
+pub fn replay<T: Clone>(settings: &Settings, steps: &[f64], rows: &[Row<T>], wording: &Wording) -> Vec<Replayed<T>> {
     let mut evidence = Evidence::new();
     let mut step: Option<usize> = None;
     let mut said: Vec<Replayed<T>> = Vec::new();
@@ -67,8 +62,7 @@ pub fn replay<T: Clone>(
             evidence.step(settings, weight(now).unwrap_or(1.0), weight(now.saturating_add(1)));
         }
         let reading = evidence.update(settings, blue, green, row.period_s);
-        let outlook =
-            Traffic::seen(&reading, row.period_s).map(|seen| forecast(settings, &evidence, &seen, HORIZON_S));
+        let outlook = Traffic::seen(&reading, row.period_s).map(|seen| forecast(settings, &evidence, &seen, HORIZON_S));
         let next = steps.get(now.saturating_add(1)).copied();
         let explanation = explain(settings, &reading, wording, outlook.as_ref());
         let before = said.last().map(|last| (last.conclusion, last.reason, last.step));

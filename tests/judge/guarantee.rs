@@ -43,8 +43,7 @@ fn rolled_back(reading: &Reading) -> bool {
 
 /// Share of the rollouts that were ever rolled back.
 fn share_rolled_back(world: &World, settings: &Settings, rollouts: u32, periods: usize) -> f64 {
-    let lost = (0..rollouts)
-        .filter(|&i| follow(world, settings, 1000 + u64::from(i), periods, rolled_back).is_some());
+    let lost = (0..rollouts).filter(|&i| follow(world, settings, 1000 + u64::from(i), periods, rolled_back).is_some());
     f64::from(u32::try_from(lost.count()).expect("fewer than the rollouts")) / f64::from(rollouts)
 }
 
@@ -75,11 +74,7 @@ fn a_green_at_the_margin_is_rolled_back_within_the_risk_at_every_traffic_and_wei
     for rate in [0.2, 5.0, 50.0, 500.0, 5000.0] {
         for weight in [0.01, 0.1, 0.5] {
             for ratio in [1e-4, 1e-3, 1e-2] {
-                worlds.push(World {
-                    bias: settings.rho,
-                    history: 120,
-                    ..World::healthy(rate, weight, ratio)
-                });
+                worlds.push(World { bias: settings.rho, history: 120, ..World::healthy(rate, weight, ratio) });
             }
         }
     }
@@ -149,9 +144,8 @@ fn a_common_outage_is_held_and_told_apart() {
         let world = World { outage: Some((30, 60, level)), ..World::healthy(rate, weight, 0.001) };
         let mut lost = 0;
         for seed in 0..20 {
-            let common = follow(&world, &Settings::default(), seed, 120, |r| {
-                rolled_back(r) || r.reason == Reason::CommonCause
-            });
+            let common =
+                follow(&world, &Settings::default(), seed, 120, |r| rolled_back(r) || r.reason == Reason::CommonCause);
             assert!(
                 common.is_some_and(|at| (30..62).contains(&at)),
                 "the outage of {level} was not noticed: {common:?}"
@@ -170,18 +164,14 @@ fn a_green_worse_than_may_be_promoted_is_promoted_within_the_risk() {
         let edge = settings.rho_p * ratio + settings.delta_user / (2.0 * weight);
         let world = World { bias: edge / ratio, ..World::healthy(rate, weight, ratio) };
         let proven = (0..4 * rollouts).filter(|&seed| {
-            follow(&world, &settings, u64::from(seed), 240, |r| r.conclusion != Conclusion::Continue)
-                .is_some_and(|at| {
-                    follow(&world, &settings, u64::from(seed), at + 1, |r| {
-                        r.conclusion == Conclusion::Advance
-                    })
-                    .is_some()
-                })
+            follow(&world, &settings, u64::from(seed), 240, |r| r.conclusion != Conclusion::Continue).is_some_and(
+                |at| {
+                    follow(&world, &settings, u64::from(seed), at + 1, |r| r.conclusion == Conclusion::Advance)
+                        .is_some()
+                },
+            )
         });
         let share = proven.count() as f64 / f64::from(4 * rollouts);
-        assert!(
-            share <= most(settings.beta_p, f64::from(4 * rollouts)),
-            "{share} of {world:?} were promoted"
-        );
+        assert!(share <= most(settings.beta_p, f64::from(4 * rollouts)), "{share} of {world:?} were promoted");
     }
 }

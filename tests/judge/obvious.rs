@@ -28,14 +28,8 @@ struct Past {
 }
 
 fn pasts(events: &[Event]) -> Vec<Past> {
-    let past = |nb: f64, kb: f64, ng: f64, kg: f64, dt: f64, both| Past {
-        nb,
-        kb: kb.min(nb),
-        ng,
-        kg: kg.min(ng),
-        dt,
-        both,
-    };
+    let past =
+        |nb: f64, kb: f64, ng: f64, kg: f64, dt: f64, both| Past { nb, kb: kb.min(nb), ng, kg: kg.min(ng), dt, both };
     events
         .iter()
         .filter_map(|event| match *event {
@@ -101,8 +95,7 @@ fn blue_scales(past: &[Past], s: &Settings) -> (f64, f64) {
         let prior = s.c0 + s.np_block * faded(e, s.h_disp) / faded(n, s.h_disp).max(1.0);
         ((faded(d, s.h_disp) + prior) / (faded(e, s.h_disp) + prior)).max(1.0)
     };
-    let full: Vec<Past> =
-        blocks(past, s, |_| true).into_iter().map(|(b, _)| b).filter(|b| b.nb > 0.0).collect();
+    let full: Vec<Past> = blocks(past, s, |_| true).into_iter().map(|(b, _)| b).filter(|b| b.nb > 0.0).collect();
     for (i, b) in full.iter().enumerate() {
         let (mut add_d, mut add_e) = (0.0, 0.0);
         if i > 0 {
@@ -358,8 +351,7 @@ fn obvious(events: &[Event], s: &Settings) -> Answer {
             }
         }
     }
-    let proof: f64 =
-        (0..s.pgrid.len()).map(|a| all[since..].iter().map(|b| b.proof[a]).sum::<f64>().exp()).sum();
+    let proof: f64 = (0..s.pgrid.len()).map(|a| all[since..].iter().map(|b| b.proof[a]).sum::<f64>().exp()).sum();
     Answer {
         concurrent: concurrent.ln(),
         history: history.iter().sum::<f64>().ln(),

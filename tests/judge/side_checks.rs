@@ -156,10 +156,8 @@ fn slow_counts_are_exact_on_bounds_and_unknown_beyond_the_last() {
     assert_eq!(latency.slow(3000.0), None);
     assert_eq!(latency.slow(f64::NAN), None);
     let percentile = |percent, latency| Percentile { percent, latency };
-    let strange = Latency::Percentiles {
-        requests: 10.0,
-        percentiles: vec![percentile(f64::NAN, 1.0), percentile(50.0, 7.0)],
-    };
+    let strange =
+        Latency::Percentiles { requests: 10.0, percentiles: vec![percentile(f64::NAN, 1.0), percentile(50.0, 7.0)] };
     assert_eq!(strange.slow(5.0), None, "one percentile is no curve");
     let given = vec![percentile(99.0, 100.0), percentile(50.0, 10.0), percentile(90.0, 50.0)];
     let latency = Latency::Percentiles { requests: 1000.0, percentiles: given };
@@ -188,9 +186,7 @@ fn a_replay_says_when_it_would_have_raised_and_when_it_would_have_rolled_back() 
     let said = replay(&Settings::default(), &[0.1, 0.25, 0.5, 1.0], &rows, &Wording::errors());
     assert_eq!(said.first().map(|first| first.time), Some(60), "blue alone is history");
     let first_at = |step: usize| {
-        said.iter()
-            .find(|x| x.step == step && x.conclusion == Conclusion::Advance)
-            .map(|x| x.sentence.clone())
+        said.iter().find(|x| x.step == step && x.conclusion == Conclusion::Advance).map(|x| x.sentence.clone())
     };
     assert!(first_at(0).is_some_and(|sentence| sentence.starts_with("Would have raised green to 25 %.")));
     assert!(first_at(1).is_some_and(|sentence| sentence.starts_with("Would have raised green to 50 %.")));

@@ -2,9 +2,7 @@
 
 use greenshift::judge::latency::{Bucket, Latency, LatencyEvidence, Percentile};
 use greenshift::judge::share::{ShareEvidence, ShareSettings};
-use greenshift::judge::{
-    Conclusion, Counts, Evidence, Reading, Settings, Traffic, Wording, explain, forecast,
-};
+use greenshift::judge::{Conclusion, Counts, Evidence, Reading, Settings, Traffic, Wording, explain, forecast};
 use proptest::prelude::*;
 
 /// Any number at all, often a strange one.
@@ -41,39 +39,27 @@ fn event() -> impl Strategy<Value = Event> {
 fn settings() -> impl Strategy<Value = Settings> {
     let pick = |low: f64, usual: f64, high: f64| prop::sample::select(vec![low, usual, usual, high]);
     (
-        (
-            pick(0.1, 1.1, 100.0),
-            pick(0.0, 0.0, 1.0),
-            pick(1e-12, 0.05, 0.5),
-            prop::option::of(pick(1e-9, 0.05, 1.0)),
-        ),
+        (pick(0.1, 1.1, 100.0), pick(0.0, 0.0, 1.0), pick(1e-12, 0.05, 0.5), prop::option::of(pick(1e-9, 0.05, 1.0))),
         (pick(0.1, 1.25, 100.0), pick(0.0, 0.001, 1.0), pick(0.0, 0.15, 1.0), pick(0.0, 0.005, 100.0)),
         (pick(1e-3, 10.0, 1e6), pick(1.0, 9.0, 1e6), pick(1.0, 600.0, 1e8), pick(1.0, 3600.0, 1e8)),
         prop::sample::select(vec![vec![1.3, 2.0, 4.0, 12.0, 80.0, 1e4], vec![1.000_001], vec![1e6, 2.0]]),
     )
         .prop_map(
-            |(
-                (rho, delta, alpha, ceiling),
-                (rho_p, delta_user, phi, c60),
-                (c0, hub1, block, h_ref),
+            |((rho, delta, alpha, ceiling), (rho_p, delta_user, phi, c60), (c0, hub1, block, h_ref), grid)| Settings {
+                rho,
+                delta,
+                alpha,
+                ceiling,
+                rho_p,
+                delta_user,
+                phi,
+                c60,
+                c0,
+                hub1,
+                block,
+                h_ref,
                 grid,
-            )| {
-                Settings {
-                    rho,
-                    delta,
-                    alpha,
-                    ceiling,
-                    rho_p,
-                    delta_user,
-                    phi,
-                    c60,
-                    c0,
-                    hub1,
-                    block,
-                    h_ref,
-                    grid,
-                    ..Settings::default()
-                }
+                ..Settings::default()
             },
         )
 }
@@ -246,8 +232,7 @@ fn stored_evidence_stays_small() {
     let plain = serde_json::to_string(&long_lived(&Settings::default())).expect("data");
     assert!(plain.len() < 2048, "{} bytes: {plain}", plain.len());
     let ceiling =
-        serde_json::to_string(&long_lived(&Settings { ceiling: Some(0.05), ..Settings::default() }))
-            .expect("data");
+        serde_json::to_string(&long_lived(&Settings { ceiling: Some(0.05), ..Settings::default() })).expect("data");
     assert!(ceiling.len() < 2304, "{} bytes", ceiling.len());
 }
 

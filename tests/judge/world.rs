@@ -200,12 +200,7 @@ pub(crate) struct Course<'a> {
 
 impl<'a> Course<'a> {
     pub(crate) fn new(world: &'a World, rng: &mut impl Rng) -> Self {
-        Self {
-            world,
-            drift: (normal(rng), normal(rng)),
-            phase: rng.random::<f64>() * std::f64::consts::TAU,
-            period: 0,
-        }
+        Self { world, drift: (normal(rng), normal(rng)), phase: rng.random::<f64>() * std::f64::consts::TAU, period: 0 }
     }
 
     fn multipliers(&mut self, rng: &mut impl Rng) -> (f64, f64) {
@@ -219,8 +214,7 @@ impl<'a> Course<'a> {
             Noise::CommonDrift(variance, tau) | Noise::OwnDrift(variance, tau) => {
                 let keep = (-self.world.period_s / tau).exp();
                 let fresh = (1.0 - keep * keep).sqrt();
-                self.drift =
-                    (keep * self.drift.0 + fresh * normal(rng), keep * self.drift.1 + fresh * normal(rng));
+                self.drift = (keep * self.drift.0 + fresh * normal(rng), keep * self.drift.1 + fresh * normal(rng));
                 let of = |x: f64| (variance.sqrt() * x - variance / 2.0).exp();
                 let common = matches!(self.world.noise, Noise::CommonDrift(..));
                 (of(self.drift.0), of(if common { self.drift.0 } else { self.drift.1 }))
