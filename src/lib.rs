@@ -7,6 +7,7 @@
 //! Modules stand in layer order: each may use only what stands above it here.
 
 pub mod domain;
+pub mod config;
 pub mod clock;
 pub mod journal;
 pub mod metric_provider;
