@@ -27,8 +27,7 @@ async fn started() -> (AwsStandIn, BlueGreen, aws_sdk_elasticloadbalancingv2::Cl
 pub(crate) fn forward(weights: &[(&str, i32)]) -> Action {
     let mut config = ForwardActionConfig::builder();
     for (arn, weight) in weights {
-        config =
-            config.target_groups(TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build());
+        config = config.target_groups(TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build());
     }
     Action::builder().r#type(ActionTypeEnum::Forward).order(1).forward_config(config.build()).build()
 }
@@ -88,10 +87,7 @@ async fn traffic_follows_the_weights_and_leaves_metrics() {
         .await
         .unwrap();
     let results = answer.metric_data_results();
-    assert_eq!(
-        results[0].timestamps(),
-        [DateTime::from_millis(start), DateTime::from_millis(start + 60_000)]
-    );
+    assert_eq!(results[0].timestamps(), [DateTime::from_millis(start), DateTime::from_millis(start + 60_000)]);
     assert!((results[0].values()[0] - 6000.0).abs() < 500.0, "{:?}", results[0].values());
     assert!((results[1].values()[0] - 3000.0).abs() < 400.0, "{:?}", results[1].values());
     assert!(results[2].values().is_empty());
