@@ -31,7 +31,7 @@ pub(super) fn labels(at: &At<'_>, out: &mut Findings) -> BTreeMap<String, String
             let help = format!(
                 "use 1 to {LABEL_KEY_MAX} letters, digits, `.`, `_`, `-` and `/`, beginning with a letter or digit"
             );
-            field.value.error(out, format!("`{key}` cannot be the key of a label"), Some(help));
+            field.key_error(out, format!("`{key}` cannot be the key of a label"), help);
         }
         let Some(value) = field.value.text(&format!("the label `{key}`"), out) else { continue };
         if value.chars().count() > LABEL_VALUE_MAX || value.contains(char::is_control) {
