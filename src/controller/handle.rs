@@ -102,6 +102,7 @@ impl Handle {
             other @ (JournalError::Conflict { .. }
             | JournalError::Superseded { .. }
             | JournalError::NotFound(_)
+            | JournalError::Unwritable { .. }
             | JournalError::Unreadable(_)
             | JournalError::Unusable(_)
             | JournalError::Store(_)) => CreateError::Journal(other),
