@@ -96,7 +96,9 @@ fn query(settings: &Settings, value: &Value) -> Result<Query, AwsError> {
         }
     }
     let (Some(namespace), Some(name)) = (metric["Namespace"].as_str(), metric["MetricName"].as_str()) else {
-        return Err(AwsError::validation(format!("Query '{id}' needs a MetricStat with Namespace and MetricName.")));
+        return Err(AwsError::validation(format!(
+            "Query '{id}' needs a MetricStat with Namespace and MetricName."
+        )));
     };
     let key = MetricKey { namespace: namespace.to_owned(), name: name.to_owned(), dimensions };
     let period = value["MetricStat"]["Period"].as_i64().unwrap_or(0);
@@ -117,7 +119,9 @@ fn queries(settings: &Settings, params: &Params) -> Result<Vec<Query>, AwsError>
         return Err(AwsError::refused("MissingParameter", "The parameter MetricDataQueries is required."));
     }
     if asked.len() > 500 {
-        return Err(AwsError::validation("The collection MetricDataQueries must not have a size greater than 500."));
+        return Err(AwsError::validation(
+            "The collection MetricDataQueries must not have a size greater than 500.",
+        ));
     }
     let queries: Vec<Query> = asked.iter().map(|value| query(settings, value)).collect::<Result<_, _>>()?;
     let ids: BTreeSet<&str> = queries.iter().map(|query| query.id.as_str()).collect();
@@ -228,9 +232,9 @@ fn describe_alarms(view: &View<'_>, params: &Params) -> Result<Value, AwsError> 
             .ok_or_else(|| AwsError::refused("InvalidNextToken", "The next token specified is invalid."))?,
     };
     let types = texts(params, "AlarmTypes");
-    let shown = |composite: bool| match composite {
-        true => types.iter().any(|it| it == "CompositeAlarm"),
-        false => types.is_empty() || types.iter().any(|it| it == "MetricAlarm"),
+    let shown = |composite: bool| {
+        let kind = if composite { "CompositeAlarm" } else { "MetricAlarm" };
+        (types.is_empty() && !composite) || types.iter().any(|it| it == kind)
     };
     let state = text(params, "StateValue");
     let found: Vec<_> = view

@@ -109,7 +109,9 @@ impl State {
                 let view = View { world, metrics, statuses, now: read.now };
                 Done::plain(cloudwatch::answer(&view, &call.operation, &call.params), call)
             }
-            Service::Sts => Done::plain(sts::answer(&self.world, &call.operation, &call.params, read.now), call),
+            Service::Sts => {
+                Done::plain(sts::answer(&self.world, &call.operation, &call.params, read.now), call)
+            }
         }
     }
 
@@ -141,8 +143,9 @@ impl State {
 
 impl Done {
     fn plain(outcome: Option<Result<Value, AwsError>>, call: &Call) -> Self {
-        let unknown =
-            || Err(AwsError::refused("InvalidAction", format!("Could not find operation {}", call.operation)));
+        let unknown = || {
+            Err(AwsError::refused("InvalidAction", format!("Could not find operation {}", call.operation)))
+        };
         Self { outcome: outcome.unwrap_or_else(unknown), change: None }
     }
 }

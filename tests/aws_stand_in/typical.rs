@@ -1,10 +1,11 @@
 //! A typical world, ready to start.
 
 use super::world::{ACCOUNT, Listener, LoadBalancer, Pairs, REGION, Rule, Target, TargetGroup, World};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// The ARNs of a typical blue/green set-up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct BlueGreen {
     /// The load balancer.
     pub(crate) load_balancer: String,
@@ -31,16 +32,23 @@ pub(crate) fn forward(weights: &[(&str, i64)]) -> Value {
 }
 
 impl World {
-    /// One load balancer with an HTTPS listener; its default action and one rule forward 100/0 to blue and
-    /// green; `targets` healthy targets in each group.
+    /// [`World::around`] an application with this name.
     pub(crate) fn blue_green_of(name: &str, targets: usize) -> (Self, BlueGreen) {
         let arns = BlueGreen {
             load_balancer: arn(&format!("loadbalancer/app/{name}/50dc6c495c0c9188")),
             listener: arn(&format!("listener/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2")),
-            rule: arn(&format!("listener-rule/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee")),
+            rule: arn(&format!(
+                "listener-rule/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee"
+            )),
             blue: arn(&format!("targetgroup/{name}-blue/73e2d6bc24d8a067")),
             green: arn(&format!("targetgroup/{name}-green/09966783158cda59")),
         };
+        (Self::around(&arns, targets), arns)
+    }
+
+    /// One load balancer with an HTTPS listener; its default action and one rule forward 100/0 to blue and
+    /// green; `targets` healthy targets in each group.
+    pub(crate) fn around(arns: &BlueGreen, targets: usize) -> Self {
         let mut world = Self::new();
         world.load_balancers.push(LoadBalancer {
             arn: arns.load_balancer.clone(),
@@ -50,7 +58,9 @@ impl World {
         for (group, net) in [(&arns.blue, 1), (&arns.green, 2)] {
             world.target_groups.push(TargetGroup {
                 arn: group.clone(),
-                targets: (0..targets).map(|host| Target::healthy(&format!("10.0.{net}.{}", host + 10))).collect(),
+                targets: (0..targets)
+                    .map(|host| Target::healthy(&format!("10.0.{net}.{}", host + 10)))
+                    .collect(),
                 attributes: Pairs::new(),
                 tags: Pairs::new(),
                 in_use_since: None,
@@ -69,7 +79,7 @@ impl World {
         let path = json!({"Field": "path-pattern", "Values": ["/sign/*"],
             "PathPatternConfig": {"Values": ["/sign/*"]}});
         world.rules.push(Rule::seeded(&arns.rule, &arns.listener, "10", vec![path], vec![action]));
-        (world, arns)
+        world
     }
 
     /// [`World::blue_green_of`] an application named `web` with two targets in each group.
