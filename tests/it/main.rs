@@ -14,3 +14,5 @@ mod aws_stand_in;
 mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;
+mod alb;
+mod router_contract;

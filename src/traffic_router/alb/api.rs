@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::Client;
-use aws_sdk_elasticloadbalancingv2::types::{
-    Action, Listener, LoadBalancer, Rule, Tag, TargetGroup, TargetHealthDescription,
-};
+use aws_sdk_elasticloadbalancingv2::types::{Action, Listener, Rule, Tag, TargetGroup, TargetHealthDescription};
 
 use crate::aws::{AwsClients, Call, CallError, CallOutcome, Quota};
 use crate::domain::command::Urgency;
@@ -156,15 +154,6 @@ impl Api {
         let request = self.client(arn, urgency).describe_target_health().target_group_arn(arn.as_str());
         let answer = self.aws.call(Call::elb("DescribeTargetHealth"), request.send()).await?;
         Ok(answer.target_health_descriptions.unwrap_or_default())
-    }
-
-    /// A load balancer.
-    pub(super) async fn load_balancer(&self, arn: &Arn) -> Result<LoadBalancer, CallError> {
-        const CALL: Call = Call::elb("DescribeLoadBalancers");
-        self.turn(arn, Quota::Describe, Urgency::Forward).await?;
-        let request = self.client(arn, Urgency::Forward).describe_load_balancers().load_balancer_arns(arn.as_str());
-        let answer = self.aws.call(CALL, request.send()).await?;
-        answer.load_balancers.unwrap_or_default().into_iter().next().ok_or_else(|| absent(CALL, arn))
     }
 
     /// The tags of resources.

@@ -6,11 +6,14 @@
 mod actions;
 mod api;
 mod described;
+pub mod iam;
+mod inspect;
 mod json;
+mod plan;
 mod shares;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -18,6 +21,7 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealt
 use futures::future::try_join;
 
 use self::api::Api;
+pub use self::plan::PlannedChange;
 use super::TrafficRouter;
 use crate::aws::AwsClients;
 use crate::domain::command::{SetWeight, Urgency, WriteReport};
@@ -25,6 +29,7 @@ use crate::domain::ids::Arn;
 use crate::domain::observation::{FleetHealth, HealthSeen, RuleSeen, Trouble, TroubleKind};
 use crate::domain::plan::{AlbRoute, Route};
 use crate::domain::preflight::Inspection;
+use crate::domain::weight::Weight;
 
 /// The tag that marks a rule or listener as moved by a controller; its value is the owner's name.
 pub const OWNER_TAG: &str = "greenshift:owner";
@@ -40,6 +45,19 @@ impl AlbRouter {
     /// A router that sends through these clients, each call in the region that the ARN names.
     pub fn new(aws: AwsClients) -> Self {
         Self { api: Api::new(aws), going_back: Mutex::default() }
+    }
+
+    /// The exact writes that each of the weights would take, from the rules as they are now: for a dry run.
+    pub async fn plan_changes(&self, route: &AlbRoute, weights: &[Weight]) -> Result<Vec<PlannedChange>, Trouble> {
+        let live = described::all(&self.api, &route.rules, Urgency::Forward).await?;
+        plan::changes(route, &live, weights)
+    }
+
+    /// Shell commands that put everything back by hand: blue gets all, green nothing, and all else stays as it is now.
+    pub async fn undo_commands(&self, route: &AlbRoute) -> Result<Vec<String>, Trouble> {
+        let live = described::all(&self.api, &route.rules, Urgency::Forward).await?;
+        let changes = plan::changes(route, &live, &[Weight::ZERO])?;
+        Ok(changes.iter().map(PlannedChange::command).collect())
     }
 
     /// How a read of these rules is to be paced.
@@ -86,9 +104,8 @@ impl TrafficRouter for AlbRouter {
     }
 
     async fn inspect(&self, route: &Route, owner: &str) -> Result<Inspection, Trouble> {
-        let Route::Alb(_alb) = route;
-        let _ = owner;
-        Ok(Inspection::default())
+        let Route::Alb(alb) = route;
+        inspect::inspect(&self.api, alb, owner).await
     }
 
     async fn claim(&self, route: &Route, owner: &str) -> Result<(), Trouble> {
@@ -97,7 +114,7 @@ impl TrafficRouter for AlbRouter {
         // Where tags may be set but not read, preflight has said so; setting ours is still worth something.
         let others = match self.api.tags(&rules).await {
             Ok(tags) => tags,
-            Err(error) if error.trouble.kind == TroubleKind::Refused => Default::default(),
+            Err(error) if error.trouble.kind == TroubleKind::Refused => BTreeMap::new(),
             Err(error) => return Err(error.into()),
         };
         let foreign = others
