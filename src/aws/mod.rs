@@ -13,6 +13,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
+use futures::future::BoxFuture;
 
 pub use aws_sdk_elasticloadbalancingv2::config::Credentials;
 pub use budget::{Bucket, Quota, RateBudget, RateBudgets};
@@ -172,16 +173,18 @@ impl AwsClients {
         self.budgets.of(account, region)
     }
 
-    /// Awaits one SDK call, tells the observer, and puts an error into operator's words.
-    pub async fn call<T, E>(
-        &self,
+    /// Awaits one SDK call, tells the observer, and puts an error into operator's words. Boxed, because the SDK's futures
+    /// are tens of kilobytes each.
+    pub fn call<'a, T, E>(
+        &'a self,
         call: Call,
-        sending: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, CallError>
+        sending: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, CallError>>
     where
+        T: Send + 'a,
         E: ServiceError,
     {
-        call::observe(self.observer.as_ref(), call, sending).await
+        Box::pin(call::observe(self.observer.as_ref(), call, sending))
     }
 }
 

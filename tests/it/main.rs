@@ -16,5 +16,8 @@ mod aws_stand_in;
 mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;
+mod alb;
+mod controller;
 mod documents;
 mod journal_contract;
+mod router_contract;
