@@ -112,9 +112,8 @@ fn carry_out(shared: &Shared, call: &Call, faults: &[Fault]) -> Result<serde_jso
         return Err(error);
     }
     let stale = faults.contains(&Fault::StaleRead);
-    let lost = faults
-        .iter()
-        .any(|fault| matches!(fault, Fault::LoseAnswer | Fault::ApplyThenHang | Fault::CutAnswer { .. }));
+    let lost =
+        faults.iter().any(|fault| matches!(fault, Fault::LoseAnswer | Fault::ApplyThenHang | Fault::CutAnswer { .. }));
     let times = if faults.contains(&Fault::ApplyTwice) { 2 } else { 1 };
     let mut last = Err(AwsError::validation("never carried out"));
     for _ in 0..times {

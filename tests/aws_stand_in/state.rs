@@ -112,9 +112,7 @@ impl State {
                 let view = View { world, metrics, statuses, now: read.now };
                 Done::plain(cloudwatch::answer(&view, &call.operation, &call.params), call)
             }
-            Service::Sts => {
-                Done::plain(sts::answer(&self.world, &call.operation, &call.params, read.now), call)
-            }
+            Service::Sts => Done::plain(sts::answer(&self.world, &call.operation, &call.params, read.now), call),
         }
     }
 
@@ -122,9 +120,7 @@ impl State {
     fn authorize(&self, call: &Call) -> Result<(), AwsError> {
         let action = call.iam_action();
         match &self.world.settings.allowed_actions {
-            Some(allowed) if action != "sts:GetCallerIdentity" && !allowed.contains(&action) => {
-                Err(denied(&action))
-            }
+            Some(allowed) if action != "sts:GetCallerIdentity" && !allowed.contains(&action) => Err(denied(&action)),
             _ => Ok(()),
         }
     }
@@ -158,9 +154,8 @@ impl State {
 
 impl Done {
     fn plain(outcome: Option<Result<Value, AwsError>>, call: &Call) -> Self {
-        let unknown = || {
-            Err(AwsError::refused("InvalidAction", format!("Could not find operation {}", call.operation)))
-        };
+        let unknown =
+            || Err(AwsError::refused("InvalidAction", format!("Could not find operation {}", call.operation)));
         Self { outcome: outcome.unwrap_or_else(unknown), change: None }
     }
 }

@@ -290,8 +290,7 @@ impl World {
     pub(crate) fn note_use(&mut self, now: Millis) {
         let used: BTreeSet<String> = self.rules.iter().flat_map(|rule| group_arns(&rule.actions)).collect();
         for group in &mut self.target_groups {
-            group.in_use_since =
-                if used.contains(&group.arn) { group.in_use_since.or(Some(now)) } else { None };
+            group.in_use_since = if used.contains(&group.arn) { group.in_use_since.or(Some(now)) } else { None };
         }
     }
 
@@ -333,12 +332,7 @@ impl World {
     }
 
     /// The state and reason of a target as `DescribeTargetHealth` answers them.
-    pub(crate) fn target_state(
-        &self,
-        group: &TargetGroup,
-        target: &Target,
-        now: Millis,
-    ) -> (String, &'static str) {
+    pub(crate) fn target_state(&self, group: &TargetGroup, target: &Target, now: Millis) -> (String, &'static str) {
         let Some(since) = group.in_use_since else {
             return ("unused".to_owned(), "Target.NotInUse");
         };
@@ -362,12 +356,7 @@ impl World {
         let groups = target_groups.iter_mut().map(|it| (&it.arn, &mut it.tags));
         let listeners = listeners.iter_mut().map(|it| (&it.arn, &mut it.tags));
         let rules = rules.iter_mut().map(|it| (&it.arn, &mut it.tags));
-        balancers
-            .chain(groups)
-            .chain(listeners)
-            .chain(rules)
-            .find(|(own, _)| *own == arn)
-            .map(|(_, tags)| tags)
+        balancers.chain(groups).chain(listeners).chain(rules).find(|(own, _)| *own == arn).map(|(_, tags)| tags)
     }
 }
 

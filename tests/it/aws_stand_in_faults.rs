@@ -183,8 +183,7 @@ async fn an_action_that_no_policy_allows_is_denied() {
     let sts = aws_sdk_sts::Client::new(&sdk(&setup.aws).await);
     assert!(sts.get_caller_identity().send().await.is_ok());
     let asked: Vec<String> = setup.aws.actions().into_iter().collect();
-    let expected =
-        ["elasticloadbalancing:DescribeRules", "elasticloadbalancing:ModifyRule", "sts:GetCallerIdentity"];
+    let expected = ["elasticloadbalancing:DescribeRules", "elasticloadbalancing:ModifyRule", "sts:GetCallerIdentity"];
     assert_eq!(asked, expected);
 }
 
@@ -214,8 +213,7 @@ async fn somebody_else_can_write_between_a_read_and_a_write() {
     setup.aws.before_next("ModifyRule", Edit::SetWeights { rule: setup.app.rule.clone(), weights });
     assert_eq!(setup.seen().await, Ok(vec![100, 0]));
     assert_eq!(setup.set(90, 10).await, Ok(()));
-    let splits: Vec<_> =
-        setup.aws.splits(&setup.app.rule, &setup.app).into_iter().map(|(_, split)| split).collect();
+    let splits: Vec<_> = setup.aws.splits(&setup.app.rule, &setup.app).into_iter().map(|(_, split)| split).collect();
     assert_eq!(splits, [(100, 0), (70, 30), (90, 10)]);
     let change = setup.aws.modifications()[0].change.clone().unwrap();
     assert_eq!(change.before["Actions"][0]["ForwardConfig"]["TargetGroups"][1]["Weight"], 30);
@@ -235,8 +233,7 @@ async fn the_log_tells_who_asked_for_what() {
     let sts = aws_sdk_sts::Client::new(&sdk(&aws).await);
     let identity = sts.get_caller_identity().send().await.unwrap();
     assert_eq!(identity.account(), Some("123456789012"));
-    let assume =
-        |name: &str| sts.assume_role().role_arn(role(name, None).arn).role_session_name("greenshift");
+    let assume = |name: &str| sts.assume_role().role_arn(role(name, None).arn).role_session_name("greenshift");
     let given = assume("open").send().await.unwrap();
     assert_eq!(given.credentials().unwrap().access_key_id(), "ASIAOPEN");
     assert!(given.credentials().unwrap().expiration().as_secs_f64() * 1000.0 > aws.now() as f64);
@@ -256,12 +253,8 @@ async fn the_log_proves_that_only_weights_were_changed() {
     let setup = started().await;
     let resources = [setup.app.rule.as_str(), setup.app.listener.as_str()];
     let groups = [setup.app.blue.as_str(), setup.app.green.as_str()];
-    let allowed = Allowed {
-        resources: &resources,
-        groups: &groups,
-        stickiness: false,
-        tag_keys: &["greenshift:owner"],
-    };
+    let allowed =
+        Allowed { resources: &resources, groups: &groups, stickiness: false, tag_keys: &["greenshift:owner"] };
     setup.set(90, 10).await.unwrap();
     let tag = Tag::builder().key("greenshift:owner").value("a").build();
     setup.elb.add_tags().resource_arns(&setup.app.rule).tags(tag).send().await.unwrap();
