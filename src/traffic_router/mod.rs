@@ -1,5 +1,8 @@
 //! Where the weight lives: the port, and one file per kind of router.
 
+pub mod alb;
+mod course;
+
 use async_trait::async_trait;
 
 use crate::domain::command::{SetWeight, WriteReport};

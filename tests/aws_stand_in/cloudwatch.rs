@@ -228,9 +228,9 @@ fn describe_alarms(view: &View<'_>, params: &Params) -> Result<Value, AwsError> 
             .ok_or_else(|| AwsError::refused("InvalidNextToken", "The next token specified is invalid."))?,
     };
     let types = texts(params, "AlarmTypes");
-    let shown = |composite: bool| match composite {
-        true => types.iter().any(|it| it == "CompositeAlarm"),
-        false => types.is_empty() || types.iter().any(|it| it == "MetricAlarm"),
+    let shown = |composite: bool| {
+        let kind = if composite { "CompositeAlarm" } else { "MetricAlarm" };
+        (types.is_empty() && !composite) || types.iter().any(|it| it == kind)
     };
     let state = text(params, "StateValue");
     let found: Vec<_> = view

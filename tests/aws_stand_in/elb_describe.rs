@@ -3,7 +3,7 @@
 use super::clock::Millis;
 use super::validate::without_secrets;
 use super::wire::{AwsError, list, text, texts};
-use super::world::{Listener, LoadBalancer, Pairs, Rule, TargetGroup, World, group_arns};
+use super::world::{Listener, LoadBalancer, Pairs, Rule, TargetGroup, World};
 use serde_json::{Map, Value, json};
 
 /// The parameters of one request.
@@ -38,7 +38,11 @@ pub(crate) fn describe(
     })
 }
 
+/// There is nothing with this ARN or name; what is given as an ARN must look like one.
 fn not_found(code: &str, what: &str, arn: &str) -> AwsError {
+    if what.starts_with("One or more") && !arn.starts_with("arn:") {
+        return AwsError::validation(format!("'{arn}' is not a valid ARN"));
+    }
     AwsError::refused(code, format!("{what} '{arn}' not found"))
 }
 
@@ -157,7 +161,7 @@ fn described(world: &mut World, arn: &str, read: Read) -> Vec<Value> {
 
 fn listeners(world: &mut World, params: &Params, read: Read) -> Result<Value, AwsError> {
     let (balancer, arns) = (text(params, "LoadBalancerArn"), texts(params, "ListenerArns"));
-    if balancer.is_some() == !arns.is_empty() {
+    if balancer.is_some() != arns.is_empty() {
         return Err(AwsError::validation("You must specify either listener ARNs or a load balancer ARN"));
     }
     if let Some(balancer) = balancer
@@ -166,7 +170,7 @@ fn listeners(world: &mut World, params: &Params, read: Read) -> Result<Value, Aw
         return Err(no_balancer(balancer));
     }
     if let Some(arn) = arns.iter().find(|arn| world.listener(arn).is_none()) {
-        return Err(not_found("ListenerNotFound", "One or more listeners not found:", arn));
+        return Err(not_found("ListenerNotFound", "One or more listeners", arn));
     }
     let wanted = |it: &&Listener| arns.contains(&it.arn) || balancer == Some(it.load_balancer.as_str());
     let found: Vec<Listener> = world.listeners.iter().filter(wanted).cloned().collect();
@@ -191,16 +195,16 @@ pub(crate) fn listener(world: &mut World, it: &Listener, read: Read) -> Value {
 
 fn rules(world: &mut World, params: &Params, read: Read) -> Result<Value, AwsError> {
     let (parent, arns) = (text(params, "ListenerArn"), texts(params, "RuleArns"));
-    if parent.is_some() == !arns.is_empty() {
+    if parent.is_some() != arns.is_empty() {
         return Err(AwsError::validation("You must specify either listener ARNs or rule ARNs"));
     }
     if let Some(parent) = parent
         && world.listener(parent).is_none()
     {
-        return Err(not_found("ListenerNotFound", "One or more listeners not found:", parent));
+        return Err(not_found("ListenerNotFound", "One or more listeners", parent));
     }
     if let Some(arn) = arns.iter().find(|arn| world.rules.iter().all(|rule| rule.arn != **arn)) {
-        return Err(not_found("RuleNotFound", "One or more rules not found:", arn));
+        return Err(not_found("RuleNotFound", "One or more rules", arn));
     }
     let wanted = |it: &&Rule| arns.contains(&it.arn) || parent == Some(it.listener.as_str());
     let mut found: Vec<Rule> = world.rules.iter().filter(wanted).cloned().collect();
@@ -349,11 +353,4 @@ pub(crate) fn tags_of<'a>(world: &'a mut World, arn: &str) -> Result<&'a mut Pai
         return Err(AwsError::validation(format!("'{arn}' is not a valid ARN")));
     };
     world.tags_mut(arn).ok_or_else(|| not_found(code, "The resource", arn))
-}
-
-/// The target groups that the actions of this rule name, as the data plane sees them at `now`.
-pub(crate) fn live_groups(world: &World, arn: &str, now: Millis) -> Vec<String> {
-    let at = now - world.settings.propagation_delay_ms;
-    let version = world.rule(arn).and_then(|rule| rule.version_at(at));
-    version.map(|version| group_arns(&version.actions)).unwrap_or_default()
 }

@@ -51,7 +51,7 @@ pub(crate) fn snapshot(world: &World, arn: &str) -> Value {
 fn modify_listener(world: &mut World, params: &Params, read: Read) -> Changed {
     let arn = text(params, "ListenerArn").unwrap_or_default().to_owned();
     if world.listener(&arn).is_none() {
-        return Err(AwsError::refused("ListenerNotFound", format!("One or more listeners not found: '{arn}'")));
+        return Err(AwsError::refused("ListenerNotFound", format!("One or more listeners '{arn}' not found")));
     }
     let before = snapshot(world, &arn);
     if let Some(asked) = list(params, "DefaultActions") {
@@ -84,7 +84,7 @@ fn modify_listener(world: &mut World, params: &Params, read: Read) -> Changed {
 fn modify_rule(world: &mut World, params: &Params, read: Read) -> Changed {
     let arn = text(params, "RuleArn").unwrap_or_default().to_owned();
     let Some(found) = world.rules.iter().find(|rule| rule.arn == arn) else {
-        return Err(AwsError::refused("RuleNotFound", format!("One or more rules not found: '{arn}'")));
+        return Err(AwsError::refused("RuleNotFound", format!("One or more rules '{arn}' not found")));
     };
     if found.priority == "default" {
         return Err(AwsError::refused("OperationNotPermitted", format!("Default rule '{arn}' cannot be modified")));

@@ -12,7 +12,7 @@
 //! // point an SDK at aws.endpoint(), then look at aws.requests(), aws.split(&app.rule, &app)
 //! ```
 //!
-//! As a program: `cargo run --example aws_stand_in -- --port 0 --demo`; see `admin.rs` for what it can be told.
+//! As a program: `cargo run --example aws_stand_in -- --port 0 --demo`; see `program.rs`, and `admin.rs` for what it can be told.
 //!
 //! | file | holds |
 //! |---|---|
@@ -32,6 +32,7 @@
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
     reason = "a test's stand-in: it may panic, and its numbers are small"
 )]
 
@@ -63,7 +64,7 @@ pub(crate) use edit::Edit;
 pub(crate) use faults::{Fault, FaultRule};
 pub(crate) use handle::AwsStandIn;
 pub(crate) use metric_store::MetricKey;
-pub(crate) use request_log::{Entry, Outcome};
+pub(crate) use request_log::Outcome;
 pub(crate) use traffic::{Behaviour, Publishing, Silence, Traffic};
 pub(crate) use typical::{BlueGreen, forward};
 pub(crate) use untouched::{Allowed, assert_untouched_but_weights};

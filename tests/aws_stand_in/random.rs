@@ -28,19 +28,19 @@ fn poisson_by_rejection(rng: &mut StdRng, mean: f64) -> u64 {
     let b = 0.931 + 2.53 * mean.sqrt();
     let a = -0.059 + 0.024_83 * b;
     let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
-    let v_r = 0.9277 - 3.6224 / (b - 2.0);
+    let squeeze = 0.9277 - 3.6224 / (b - 2.0);
     loop {
         let u = rng.random::<f64>() - 0.5;
-        let v: f64 = rng.random();
-        let us = 0.5 - u.abs();
-        let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
-        if us >= 0.07 && v <= v_r {
+        let height: f64 = rng.random();
+        let folded = 0.5 - u.abs();
+        let k = ((2.0 * a / folded + b) * u + mean + 0.43).floor();
+        if folded >= 0.07 && height <= squeeze {
             return k as u64;
         }
-        if k < 0.0 || (us < 0.013 && v > us) {
+        if k < 0.0 || (folded < 0.013 && height > folded) {
             continue;
         }
-        let left = v.ln() + inverse_alpha.ln() - (a / (us * us) + b).ln();
+        let left = height.ln() + inverse_alpha.ln() - (a / (folded * folded) + b).ln();
         if left <= k * log_mean - mean - ln_factorial(k) {
             return k as u64;
         }

@@ -1,10 +1,11 @@
 //! A typical world, ready to start.
 
 use super::world::{ACCOUNT, Listener, LoadBalancer, Pairs, REGION, Rule, Target, TargetGroup, World};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// The ARNs of a typical blue/green set-up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct BlueGreen {
     /// The load balancer.
     pub(crate) load_balancer: String,
@@ -31,8 +32,7 @@ pub(crate) fn forward(weights: &[(&str, i64)]) -> Value {
 }
 
 impl World {
-    /// One load balancer with an HTTPS listener; its default action and one rule forward 100/0 to blue and
-    /// green; `targets` healthy targets in each group.
+    /// [`World::around`] an application with this name.
     pub(crate) fn blue_green_of(name: &str, targets: usize) -> (Self, BlueGreen) {
         let arns = BlueGreen {
             load_balancer: arn(&format!("loadbalancer/app/{name}/50dc6c495c0c9188")),
@@ -41,6 +41,12 @@ impl World {
             blue: arn(&format!("targetgroup/{name}-blue/73e2d6bc24d8a067")),
             green: arn(&format!("targetgroup/{name}-green/09966783158cda59")),
         };
+        (Self::around(&arns, targets), arns)
+    }
+
+    /// One load balancer with an HTTPS listener; its default action and one rule forward 100/0 to blue and
+    /// green; `targets` healthy targets in each group.
+    pub(crate) fn around(arns: &BlueGreen, targets: usize) -> Self {
         let mut world = Self::new();
         world.load_balancers.push(LoadBalancer {
             arn: arns.load_balancer.clone(),
@@ -69,7 +75,7 @@ impl World {
         let path = json!({"Field": "path-pattern", "Values": ["/sign/*"],
             "PathPatternConfig": {"Values": ["/sign/*"]}});
         world.rules.push(Rule::seeded(&arns.rule, &arns.listener, "10", vec![path], vec![action]));
-        (world, arns)
+        world
     }
 
     /// [`World::blue_green_of`] an application named `web` with two targets in each group.

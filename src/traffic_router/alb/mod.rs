@@ -1,0 +1,4 @@
+//! Weighted target groups of an Application Load Balancer.
+mod actions;
+mod json;
+mod shares;
