@@ -14,3 +14,7 @@ mod aws_stand_in;
 mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;
+mod cloudwatch;
+mod cloudwatch_alarms;
+mod cloudwatch_batch;
+mod cloudwatch_contract;
