@@ -13,10 +13,14 @@
 
 #[path = "../aws_stand_in/mod.rs"]
 mod aws_stand_in;
+mod alb;
 mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;
-mod alb;
+mod cloudwatch;
+mod cloudwatch_alarms;
+mod cloudwatch_batch;
+mod cloudwatch_contract;
 mod controller;
 mod documents;
 mod journal_contract;
