@@ -5,6 +5,8 @@ mod attributes;
 mod fleets;
 mod owners;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
