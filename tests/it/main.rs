@@ -15,4 +15,7 @@ mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;
 mod alb;
+mod alb_inspect;
+mod alb_trouble;
+mod alb_write;
 mod router_contract;
