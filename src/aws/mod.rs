@@ -209,8 +209,11 @@ fn regional(config: &SdkConfig, region: &str) -> Regional {
         elb = elb.region(region.clone());
         cloudwatch = cloudwatch.region(region);
     }
-    // A custom partition owns its quota: it is shared neither with the forward client nor with other regions.
-    let rollback = elb.clone().retry_partition(RetryPartition::custom("greenshift-rollback").build());
+    // A custom partition owns its quota of retries; without one, all clients of a service and region share it.
+    let quota = |name: &'static str| RetryPartition::custom(name).build();
+    let rollback = elb.clone().retry_partition(quota("greenshift-rollback"));
+    let elb = elb.retry_partition(quota("greenshift-forward"));
+    let cloudwatch = cloudwatch.retry_partition(quota("greenshift-metrics"));
     Regional {
         elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(elb.build()),
         elb_rollback: aws_sdk_elasticloadbalancingv2::Client::from_conf(rollback.build()),

@@ -14,6 +14,9 @@
 #[path = "../aws_stand_in/mod.rs"]
 mod aws_stand_in;
 mod alb;
+mod alb_inspect;
+mod alb_trouble;
+mod alb_write;
 mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;

@@ -5,6 +5,8 @@ mod attributes;
 mod fleets;
 mod owners;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -149,7 +151,22 @@ async fn tags(api: &Api, route: &AlbRoute) -> Looked<BTreeMap<Arn, Pairs>> {
     arns.extend(route.rules.iter().map(listener_of));
     arns.extend(route.rules.iter().map(load_balancer_of));
     arns.extend([route.blue_target_group.clone(), route.green_target_group.clone()]);
-    api.tags(&arns.iter().collect::<Vec<&Arn>>()).await
+    let arns: Vec<&Arn> = arns.iter().collect();
+    let gone = |error: &CallError| error.code.as_deref().is_some_and(|code| code.ends_with("NotFound"));
+    match api.tags(&arns).await {
+        // One that does not exist makes the API refuse all; that it is missing is told elsewhere.
+        Err(error) if gone(&error) => {
+            let mut found = BTreeMap::new();
+            for arn in arns {
+                match api.tags(&[arn]).await {
+                    Err(error) if gone(&error) => {}
+                    other => found.extend(other?),
+                }
+            }
+            Ok(found)
+        }
+        other => other,
+    }
 }
 
 fn judge(facts: &Facts, owner: &str) -> Inspection {
