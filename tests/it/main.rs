@@ -26,5 +26,8 @@ mod cloudwatch_batch;
 mod cloudwatch_contract;
 mod controller;
 mod documents;
+mod documents_round_trip;
+mod documents_schema;
+mod documents_settings;
 mod journal_contract;
 mod router_contract;
