@@ -8,3 +8,4 @@
 )]
 
 mod journal_contract;
+mod journal_samples;
