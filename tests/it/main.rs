@@ -30,4 +30,5 @@ mod documents_round_trip;
 mod documents_schema;
 mod documents_settings;
 mod journal_contract;
+mod journal_samples;
 mod router_contract;
