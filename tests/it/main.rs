@@ -32,3 +32,4 @@ mod documents_settings;
 mod journal_contract;
 mod journal_samples;
 mod router_contract;
+mod stories;
