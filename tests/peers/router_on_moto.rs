@@ -8,6 +8,7 @@ use crate::program::REGION;
 use greenshift::aws::{AwsClients, AwsSettings, Credentials};
 use greenshift::domain::command::{SetWeight, Stickiness, Urgency, WriteOutcome};
 use greenshift::domain::ids::Arn;
+use greenshift::domain::observation::RuleSeen;
 use greenshift::domain::plan::{AlbRoute, Route};
 use greenshift::domain::preflight::Severity;
 use greenshift::domain::weight::Weight;
@@ -68,7 +69,7 @@ async fn every_raise_and_the_way_back_are_seen_by_the_cli_and_change_nothing_els
     let back = to(Weight::ZERO, Urgency::Back, &[]);
     assert_eq!(outcomes(&router, &route, &back).await, [WriteOutcome::Written, WriteOutcome::Written]);
     assert_eq!(outcomes(&router, &route, &back).await, [WriteOutcome::AlreadyThere, WriteOutcome::AlreadyThere]);
-    let seen: Vec<Option<Weight>> = router.read(&route).await.unwrap().iter().map(|rule| rule.share()).collect();
+    let seen: Vec<Option<Weight>> = router.read(&route).await.unwrap().iter().map(RuleSeen::share).collect();
     assert_eq!(seen, [Some(Weight::ZERO), Some(Weight::ZERO)]);
     assert_eq!(all_but_weights(&moto), before);
 }
