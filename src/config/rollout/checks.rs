@@ -8,7 +8,7 @@ use crate::domain::plan::{Check, Question, Tolerance};
 
 /// Checks share one risk: each one more makes every other slower to decide.
 const CHECKS_MAX: usize = 20;
-/// DescribeAlarms takes at most a hundred names in one call.
+/// `DescribeAlarms` takes at most a hundred names in one call.
 const ALARMS_MAX: usize = 100;
 /// Longest name of a CloudWatch alarm.
 const ALARM_NAME_MAX: usize = 255;
