@@ -239,11 +239,8 @@ async fn rule_weights(Extract(app): App, Query(which): Query<OfRule>) -> Respons
         weights(actions).into_iter().map(|(arn, weight)| (arn, json!(weight))).collect()
     };
     let live = rule.version_at(now - state.world.settings.propagation_delay_ms);
-    let history: Vec<Value> = rule
-        .history
-        .iter()
-        .map(|version| json!({"at": version.at, "weights": as_map(&version.actions)}))
-        .collect();
+    let history: Vec<Value> =
+        rule.history.iter().map(|version| json!({"at": version.at, "weights": as_map(&version.actions)})).collect();
     Json(json!({
         "accepted": as_map(&rule.actions),
         "live": live.map(|version| as_map(&version.actions)),

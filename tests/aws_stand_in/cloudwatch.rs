@@ -96,9 +96,7 @@ fn query(settings: &Settings, value: &Value) -> Result<Query, AwsError> {
         }
     }
     let (Some(namespace), Some(name)) = (metric["Namespace"].as_str(), metric["MetricName"].as_str()) else {
-        return Err(AwsError::validation(format!(
-            "Query '{id}' needs a MetricStat with Namespace and MetricName."
-        )));
+        return Err(AwsError::validation(format!("Query '{id}' needs a MetricStat with Namespace and MetricName.")));
     };
     let key = MetricKey { namespace: namespace.to_owned(), name: name.to_owned(), dimensions };
     let period = value["MetricStat"]["Period"].as_i64().unwrap_or(0);
@@ -119,9 +117,7 @@ fn queries(settings: &Settings, params: &Params) -> Result<Vec<Query>, AwsError>
         return Err(AwsError::refused("MissingParameter", "The parameter MetricDataQueries is required."));
     }
     if asked.len() > 500 {
-        return Err(AwsError::validation(
-            "The collection MetricDataQueries must not have a size greater than 500.",
-        ));
+        return Err(AwsError::validation("The collection MetricDataQueries must not have a size greater than 500."));
     }
     let queries: Vec<Query> = asked.iter().map(|value| query(settings, value)).collect::<Result<_, _>>()?;
     let ids: BTreeSet<&str> = queries.iter().map(|query| query.id.as_str()).collect();

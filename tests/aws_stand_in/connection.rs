@@ -71,11 +71,7 @@ impl AsyncRead for Breakable {
 }
 
 impl AsyncWrite for Breakable {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let room = self.room()?;
         let part = bytes.get(..room).unwrap_or(bytes);
         let polled = Pin::new(&mut self.stream).poll_write(context, part);

@@ -112,8 +112,7 @@ impl Edit {
                 Ok(())
             }
             Self::SetAlarm { name, state } => {
-                let alarm =
-                    Alarm { state: state.clone(), reason: "set by hand".to_owned(), composite: false };
+                let alarm = Alarm { state: state.clone(), reason: "set by hand".to_owned(), composite: false };
                 world.alarms.entry(name.clone()).or_insert(alarm).state.clone_from(state);
                 Ok(())
             }

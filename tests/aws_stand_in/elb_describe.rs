@@ -94,9 +94,7 @@ fn load_balancers(world: &World, params: &Params) -> Result<Value, AwsError> {
     if let Some(arn) = arns.iter().find(|arn| world.load_balancers.iter().all(|it| it.arn != **arn)) {
         return Err(no_balancer(arn));
     }
-    if let Some(name) =
-        names.iter().find(|name| world.load_balancers.iter().all(|it| name_in(&it.arn) != *name))
-    {
+    if let Some(name) = names.iter().find(|name| world.load_balancers.iter().all(|it| name_in(&it.arn) != *name)) {
         return Err(no_balancer(name));
     }
     let wanted = |it: &&LoadBalancer| {
@@ -126,8 +124,7 @@ fn load_balancer(it: &LoadBalancer) -> Value {
 }
 
 fn pairs(defaults: &[(&str, &str)], own: &Pairs) -> Value {
-    let mut all: Pairs =
-        defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let mut all: Pairs = defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     all.extend(own.clone());
     all.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect()
 }
@@ -245,9 +242,7 @@ fn target_groups(world: &World, params: &Params) -> Result<Value, AwsError> {
     if let Some(arn) = arns.iter().find(|arn| world.group(arn).is_none()) {
         return Err(no_group(arn));
     }
-    if let Some(name) =
-        names.iter().find(|name| world.target_groups.iter().all(|it| name_in(&it.arn) != *name))
-    {
+    if let Some(name) = names.iter().find(|name| world.target_groups.iter().all(|it| name_in(&it.arn) != *name)) {
         return Err(no_group(name));
     }
     let wanted = |it: &&TargetGroup| {

@@ -51,10 +51,7 @@ pub(crate) fn snapshot(world: &World, arn: &str) -> Value {
 fn modify_listener(world: &mut World, params: &Params, read: Read) -> Changed {
     let arn = text(params, "ListenerArn").unwrap_or_default().to_owned();
     if world.listener(&arn).is_none() {
-        return Err(AwsError::refused(
-            "ListenerNotFound",
-            format!("One or more listeners '{arn}' not found"),
-        ));
+        return Err(AwsError::refused("ListenerNotFound", format!("One or more listeners '{arn}' not found")));
     }
     let before = snapshot(world, &arn);
     if let Some(asked) = list(params, "DefaultActions") {
@@ -90,10 +87,7 @@ fn modify_rule(world: &mut World, params: &Params, read: Read) -> Changed {
         return Err(AwsError::refused("RuleNotFound", format!("One or more rules '{arn}' not found")));
     };
     if found.priority == "default" {
-        return Err(AwsError::refused(
-            "OperationNotPermitted",
-            format!("Default rule '{arn}' cannot be modified"),
-        ));
+        return Err(AwsError::refused("OperationNotPermitted", format!("Default rule '{arn}' cannot be modified")));
     }
     let before = snapshot(world, &arn);
     if let Some(asked) = list(params, "Actions") {

@@ -21,11 +21,7 @@ impl MetricKey {
     /// A metric of `AWS/ApplicationELB`.
     pub(crate) fn alb(name: &str, dimensions: &[(&str, &str)]) -> Self {
         let dimensions = dimensions.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Self {
-            namespace: "AWS/ApplicationELB".to_owned(),
-            name: name.to_owned(),
-            dimensions: dimensions.collect(),
-        }
+        Self { namespace: "AWS/ApplicationELB".to_owned(), name: name.to_owned(), dimensions: dimensions.collect() }
     }
 
     /// The unit that the metric is published with.
@@ -145,9 +141,9 @@ impl Stat {
             "Minimum" => Ok(Self::Minimum),
             "Maximum" => Ok(Self::Maximum),
             "SampleCount" => Ok(Self::SampleCount),
-            _ => percentile().map(Self::Percentile).ok_or_else(|| {
-                AwsError::validation(format!("The value {text} for parameter Stat is not supported."))
-            }),
+            _ => percentile()
+                .map(Self::Percentile)
+                .ok_or_else(|| AwsError::validation(format!("The value {text} for parameter Stat is not supported."))),
         }
     }
 

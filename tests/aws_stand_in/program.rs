@@ -6,11 +6,7 @@
 
 #![expect(dead_code, reason = "the program needs less than tests do")]
 #![expect(unused_imports, reason = "the program needs less than tests do")]
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a program for tests: its output is its address"
-)]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for tests: its output is its address")]
 
 #[path = "mod.rs"]
 mod aws_stand_in;

@@ -31,6 +31,18 @@ impl Service {
     }
 }
 
+impl Call {
+    /// Its name in IAM policies.
+    pub(crate) fn iam_action(&self) -> String {
+        let prefix = match self.service {
+            Service::Elbv2 => "elasticloadbalancing",
+            Service::Cloudwatch => "cloudwatch",
+            Service::Sts => "sts",
+        };
+        format!("{prefix}:{}", self.operation)
+    }
+}
+
 /// How a request came, and so how its answer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,13 +82,7 @@ pub(crate) fn decode(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call
     if let Some(operation) = path.strip_prefix(&format!("/service/{CLOUDWATCH}/operation/")) {
         let params = object(from_cbor(body)?);
         let operation = operation.to_owned();
-        return Ok(Call {
-            service: Service::Cloudwatch,
-            protocol: Protocol::Cbor,
-            operation,
-            params,
-            access_key,
-        });
+        return Ok(Call { service: Service::Cloudwatch, protocol: Protocol::Cbor, operation, params, access_key });
     }
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if let Some(operation) = target.strip_prefix(&format!("{CLOUDWATCH}.")) {
@@ -84,13 +90,7 @@ pub(crate) fn decode(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call
             .map_err(|error| AwsError::refused("SerializationException", error.to_string()))?;
         let operation = operation.to_owned();
         let params = object(value);
-        return Ok(Call {
-            service: Service::Cloudwatch,
-            protocol: Protocol::Json,
-            operation,
-            params,
-            access_key,
-        });
+        return Ok(Call { service: Service::Cloudwatch, protocol: Protocol::Json, operation, params, access_key });
     }
     let form = String::from_utf8_lossy(body);
     let form = if form.is_empty() { uri.query().unwrap_or_default() } else { &form };
@@ -103,10 +103,7 @@ pub(crate) fn decode(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Call
         other => {
             return Err(AwsError::refused(
                 "InvalidAction",
-                format!(
-                    "Could not find operation {operation} for version {}",
-                    other.unwrap_or("NO_VERSION_SPECIFIED")
-                ),
+                format!("Could not find operation {operation} for version {}", other.unwrap_or("NO_VERSION_SPECIFIED")),
             ));
         }
     };
@@ -133,8 +130,8 @@ fn from_cbor(body: &[u8]) -> Result<Value, AwsError> {
     if body.is_empty() {
         return Ok(json!({}));
     }
-    let value: Cbor = ciborium::from_reader(body)
-        .map_err(|error| AwsError::refused("SerializationException", error.to_string()))?;
+    let value: Cbor =
+        ciborium::from_reader(body).map_err(|error| AwsError::refused("SerializationException", error.to_string()))?;
     Ok(cbor_to_json(value))
 }
 
@@ -184,9 +181,9 @@ fn with_iso_times(name: &str, value: &Value) -> Value {
             Value::String(iso((seconds.as_f64().unwrap_or_default() * 1000.0).round() as Millis))
         }
         Value::Array(items) => items.iter().map(|item| with_iso_times(name, item)).collect(),
-        Value::Object(fields) => Value::Object(
-            fields.iter().map(|(key, value)| (key.clone(), with_iso_times(key, value))).collect(),
-        ),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), with_iso_times(key, value))).collect())
+        }
         other => other.clone(),
     }
 }
@@ -204,9 +201,7 @@ pub(crate) fn encode(
     let mut response = match protocol {
         Protocol::Query => {
             let body = match outcome {
-                Ok(value) => {
-                    xml_answer(service.namespace(), operation, &with_iso_times("", value), request_id)
-                }
+                Ok(value) => xml_answer(service.namespace(), operation, &with_iso_times("", value), request_id),
                 Err(error) => xml_error(service.namespace(), error, request_id),
             };
             (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()

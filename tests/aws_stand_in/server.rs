@@ -107,14 +107,13 @@ async fn answer(
 /// Carries the call out, as often as faults want, and logs it.
 fn carry_out(shared: &Shared, call: &Call, faults: &[Fault]) -> Result<serde_json::Value, AwsError> {
     let mut state = shared.lock();
-    if let Some(error) = faults.iter().find_map(|fault| fault.refusal(&call.operation)) {
+    if let Some(error) = faults.iter().find_map(|fault| fault.refusal(&call.iam_action())) {
         state.note(call, Outcome::Refused(error.code.clone()), None);
         return Err(error);
     }
     let stale = faults.contains(&Fault::StaleRead);
-    let lost = faults
-        .iter()
-        .any(|fault| matches!(fault, Fault::LoseAnswer | Fault::ApplyThenHang | Fault::CutAnswer { .. }));
+    let lost =
+        faults.iter().any(|fault| matches!(fault, Fault::LoseAnswer | Fault::ApplyThenHang | Fault::CutAnswer { .. }));
     let times = if faults.contains(&Fault::ApplyTwice) { 2 } else { 1 };
     let mut last = Err(AwsError::validation("never carried out"));
     for _ in 0..times {

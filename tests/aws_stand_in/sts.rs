@@ -7,12 +7,7 @@ use super::world::{ACCOUNT, World};
 use serde_json::{Value, json};
 
 /// Answers an STS operation; `None` when there is no such operation.
-pub(crate) fn answer(
-    world: &World,
-    operation: &str,
-    params: &Params,
-    now: Millis,
-) -> Option<Result<Value, AwsError>> {
+pub(crate) fn answer(world: &World, operation: &str, params: &Params, now: Millis) -> Option<Result<Value, AwsError>> {
     match operation {
         "GetCallerIdentity" => Some(Ok(json!({
             "Arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/greenshift/controller"),

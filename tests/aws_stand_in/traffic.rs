@@ -179,9 +179,8 @@ impl Traffic {
     /// Each group's share of the traffic at `at` (0 to 1).
     fn shares(&self, world: &World, at: Millis) -> Vec<(String, f64)> {
         let live = |at: Millis| -> Vec<(String, f64)> {
-            let version = world
-                .rule(&self.rule)
-                .and_then(|rule| rule.version_at(at - world.settings.propagation_delay_ms));
+            let version =
+                world.rule(&self.rule).and_then(|rule| rule.version_at(at - world.settings.propagation_delay_ms));
             let weights = version.map(|version| weights(&version.actions)).unwrap_or_default();
             let total: i64 = weights.iter().map(|(_, weight)| weight).sum();
             let share = |weight: i64| if total == 0 { 0.0 } else { weight as f64 / total as f64 };
@@ -265,8 +264,7 @@ impl Publisher<'_> {
             return;
         }
         let schedule = self.traffic.behaviours.get(arn);
-        let behaviour =
-            schedule.and_then(|schedule| in_force(schedule, self.start)).cloned().unwrap_or_default();
+        let behaviour = schedule.and_then(|schedule| in_force(schedule, self.start)).cloned().unwrap_or_default();
         let overload = behaviour.overload.as_ref().filter(|overload| share > overload.above);
         let bad = behaviour.errors_5xx + overload.map_or(0.0, |overload| overload.errors_5xx);
         let parts = [
@@ -277,8 +275,7 @@ impl Publisher<'_> {
             behaviour.unanswered,
         ];
         let good = (1.0 - parts.iter().sum::<f64>()).max(0.0);
-        let [redirects, client, server, unconnected, unanswered] =
-            parts.map(|part| poisson(rng, mean * part));
+        let [redirects, client, server, unconnected, unanswered] = parts.map(|part| poisson(rng, mean * part));
         let fine = poisson(rng, mean * good);
         let answered = fine + redirects + client + server;
         let counts = [
@@ -303,9 +300,8 @@ impl Publisher<'_> {
             return;
         }
         let times = answered as f64 / draws as f64;
-        let values: Vec<(f64, f64)> = (0..draws)
-            .map(|_| (log_normal(rng, behaviour.latency_s, behaviour.latency_sigma), times))
-            .collect();
+        let values: Vec<(f64, f64)> =
+            (0..draws).map(|_| (log_normal(rng, behaviour.latency_s, behaviour.latency_sigma), times)).collect();
         let late = (draws as f64 * self.traffic.publishing.late_share) as usize;
         let (late, early) = values.split_at(late);
         self.push(Some(arn), "TargetResponseTime", early.to_vec(), 0);

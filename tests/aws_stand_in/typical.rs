@@ -37,9 +37,7 @@ impl World {
         let arns = BlueGreen {
             load_balancer: arn(&format!("loadbalancer/app/{name}/50dc6c495c0c9188")),
             listener: arn(&format!("listener/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2")),
-            rule: arn(&format!(
-                "listener-rule/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee"
-            )),
+            rule: arn(&format!("listener-rule/app/{name}/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee")),
             blue: arn(&format!("targetgroup/{name}-blue/73e2d6bc24d8a067")),
             green: arn(&format!("targetgroup/{name}-green/09966783158cda59")),
         };
@@ -58,9 +56,7 @@ impl World {
         for (group, net) in [(&arns.blue, 1), (&arns.green, 2)] {
             world.target_groups.push(TargetGroup {
                 arn: group.clone(),
-                targets: (0..targets)
-                    .map(|host| Target::healthy(&format!("10.0.{net}.{}", host + 10)))
-                    .collect(),
+                targets: (0..targets).map(|host| Target::healthy(&format!("10.0.{net}.{}", host + 10))).collect(),
                 attributes: Pairs::new(),
                 tags: Pairs::new(),
                 in_use_since: None,

@@ -82,9 +82,8 @@ fn blanked(value: &Value, allowed: &Allowed<'_>) -> Value {
         Value::Object(fields) => {
             let group = fields.get("TargetGroupArn").and_then(Value::as_str);
             let ours = group.is_some_and(|group| allowed.groups.contains(&group));
-            let blank = |key: &str| {
-                (key == "Weight" && ours) || (key == "TargetGroupStickinessConfig" && allowed.stickiness)
-            };
+            let blank =
+                |key: &str| (key == "Weight" && ours) || (key == "TargetGroupStickinessConfig" && allowed.stickiness);
             let fields = fields.iter().map(|(key, value)| {
                 let value = if blank(key) { json!("may differ") } else { blanked(value, allowed) };
                 (key.clone(), value)
@@ -100,8 +99,7 @@ fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
         (Value::Object(left), Value::Object(right)) => {
             let more = right.keys().filter(|key| !left.contains_key(*key));
             for key in left.keys().chain(more) {
-                let pick =
-                    |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or(Value::Null);
+                let pick = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or(Value::Null);
                 compare(&format!("{path}/{key}"), &pick(left), &pick(right), found);
             }
         }

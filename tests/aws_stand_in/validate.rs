@@ -28,12 +28,7 @@ fn bad_action(message: impl Into<String>) -> AwsError {
 }
 
 /// Checks actions that are to replace those of `rule`, and brings them into the form that AWS answers.
-pub(crate) fn actions(
-    world: &World,
-    rule: &Rule,
-    asked: &[Value],
-    origin: Origin,
-) -> Result<Vec<Value>, AwsError> {
+pub(crate) fn actions(world: &World, rule: &Rule, asked: &[Value], origin: Origin) -> Result<Vec<Value>, AwsError> {
     let listener = world
         .listener(&rule.listener)
         .ok_or_else(|| AwsError::refused("ListenerNotFound", "One or more listeners not found"))?;
@@ -104,12 +99,7 @@ fn is_final(action: &Map<String, Value>) -> bool {
     action.get("Type").and_then(Value::as_str).is_some_and(|kind| FINAL.contains(&kind))
 }
 
-fn forward(
-    world: &World,
-    rule: &Rule,
-    balancer: &str,
-    mut action: Map<String, Value>,
-) -> Result<Value, AwsError> {
+fn forward(world: &World, rule: &Rule, balancer: &str, mut action: Map<String, Value>) -> Result<Value, AwsError> {
     let plain = action.get("TargetGroupArn").and_then(Value::as_str).map(str::to_owned);
     let config = action.get("ForwardConfig").cloned();
     let config = match (config, &plain) {
@@ -137,12 +127,7 @@ fn forward(
 }
 
 /// The target group tuples with every weight spelt out.
-fn target_groups(
-    world: &World,
-    rule: &Rule,
-    balancer: &str,
-    tuples: &[Value],
-) -> Result<Vec<Value>, AwsError> {
+fn target_groups(world: &World, rule: &Rule, balancer: &str, tuples: &[Value]) -> Result<Vec<Value>, AwsError> {
     if tuples.is_empty() {
         return Err(bad_action("A forward action needs at least one target group"));
     }
@@ -169,9 +154,7 @@ fn target_groups(
         if used_elsewhere(world, rule, balancer, arn) {
             return Err(AwsError::refused(
                 "TargetGroupAssociationLimit",
-                format!(
-                    "The following target groups cannot be associated with more than one load balancer: {arn}"
-                ),
+                format!("The following target groups cannot be associated with more than one load balancer: {arn}"),
             ));
         }
         total += weight;
@@ -224,8 +207,7 @@ fn stickiness(world: &World, config: &Value, tuples: &[Value]) -> Result<Value, 
 }
 
 fn oidc(rule: &Rule, mut action: Map<String, Value>, origin: Origin) -> Result<Value, AwsError> {
-    let mut config =
-        action.get("AuthenticateOidcConfig").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut config = action.get("AuthenticateOidcConfig").and_then(Value::as_object).cloned().unwrap_or_default();
     for needed in ["Issuer", "AuthorizationEndpoint", "TokenEndpoint", "UserInfoEndpoint", "ClientId"] {
         if config.get(needed).and_then(Value::as_str).is_none_or(str::is_empty) {
             return Err(bad_action(format!("AuthenticateOidcConfig needs {needed}")));
@@ -233,8 +215,7 @@ fn oidc(rule: &Rule, mut action: Map<String, Value>, origin: Origin) -> Result<V
     }
     let keep = config.remove("UseExistingClientSecret") == Some(Value::Bool(true));
     let given = config.get("ClientSecret").is_some();
-    let kept =
-        rule.actions.iter().find_map(|old| old.pointer("/AuthenticateOidcConfig/ClientSecret")).cloned();
+    let kept = rule.actions.iter().find_map(|old| old.pointer("/AuthenticateOidcConfig/ClientSecret")).cloned();
     match (given, keep, origin, kept) {
         (true, true, _, _) => {
             return Err(bad_action("ClientSecret and UseExistingClientSecret cannot both be given"));
@@ -243,9 +224,7 @@ fn oidc(rule: &Rule, mut action: Map<String, Value>, origin: Origin) -> Result<V
             config.insert("ClientSecret".to_owned(), secret);
         }
         (false, true, Origin::Request, None) => {
-            return Err(bad_action(
-                "UseExistingClientSecret was given, but there is no client secret to keep",
-            ));
+            return Err(bad_action("UseExistingClientSecret was given, but there is no client secret to keep"));
         }
         (false, false, Origin::Request, _) => {
             return Err(bad_action("You must specify a client secret or UseExistingClientSecret"));

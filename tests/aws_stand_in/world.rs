@@ -197,6 +197,8 @@ pub(crate) struct Settings {
     pub(crate) cloudwatch_bucket: (f64, f64),
     /// Tag keys that a policy protects: adding or removing one is denied.
     pub(crate) protected_tag_keys: BTreeSet<String>,
+    /// The IAM actions that the caller may take, such as `elasticloadbalancing:ModifyRule`; `None`: all.
+    pub(crate) allowed_actions: Option<BTreeSet<String>>,
     /// Accept metric periods of 1, 5, 10 and 30 seconds.
     pub(crate) high_resolution: bool,
     /// The most datapoints in one answer of `GetMetricData`.
@@ -215,6 +217,7 @@ impl Default for Settings {
             modify_bucket: (20.0, 3.0),
             cloudwatch_bucket: (50.0, 50.0),
             protected_tag_keys: BTreeSet::new(),
+            allowed_actions: None,
             high_resolution: false,
             max_datapoints: 100_800,
         }
@@ -287,8 +290,7 @@ impl World {
     pub(crate) fn note_use(&mut self, now: Millis) {
         let used: BTreeSet<String> = self.rules.iter().flat_map(|rule| group_arns(&rule.actions)).collect();
         for group in &mut self.target_groups {
-            group.in_use_since =
-                if used.contains(&group.arn) { group.in_use_since.or(Some(now)) } else { None };
+            group.in_use_since = if used.contains(&group.arn) { group.in_use_since.or(Some(now)) } else { None };
         }
     }
 
@@ -330,12 +332,7 @@ impl World {
     }
 
     /// The state and reason of a target as `DescribeTargetHealth` answers them.
-    pub(crate) fn target_state(
-        &self,
-        group: &TargetGroup,
-        target: &Target,
-        now: Millis,
-    ) -> (String, &'static str) {
+    pub(crate) fn target_state(&self, group: &TargetGroup, target: &Target, now: Millis) -> (String, &'static str) {
         let Some(since) = group.in_use_since else {
             return ("unused".to_owned(), "Target.NotInUse");
         };
@@ -359,12 +356,7 @@ impl World {
         let groups = target_groups.iter_mut().map(|it| (&it.arn, &mut it.tags));
         let listeners = listeners.iter_mut().map(|it| (&it.arn, &mut it.tags));
         let rules = rules.iter_mut().map(|it| (&it.arn, &mut it.tags));
-        balancers
-            .chain(groups)
-            .chain(listeners)
-            .chain(rules)
-            .find(|(own, _)| *own == arn)
-            .map(|(_, tags)| tags)
+        balancers.chain(groups).chain(listeners).chain(rules).find(|(own, _)| *own == arn).map(|(_, tags)| tags)
     }
 }
 

@@ -3,15 +3,12 @@
 use crate::aws_stand_in::random::{log_normal, poisson};
 use crate::aws_stand_in::traffic::Overload;
 use crate::aws_stand_in::world::{Alarm, dimension};
-use crate::aws_stand_in::{
-    AwsStandIn, Behaviour, BlueGreen, Edit, MetricKey, Publishing, Silence, Traffic, World,
-};
+use crate::aws_stand_in::{AwsStandIn, Behaviour, BlueGreen, Edit, MetricKey, Publishing, Silence, Traffic, World};
 use crate::aws_stand_in_rules::sdk;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::get_metric_data::builders::GetMetricDataFluentBuilder;
 use aws_sdk_cloudwatch::types::{
-    AlarmType, Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StateValue,
-    StatusCode,
+    AlarmType, Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StateValue, StatusCode,
 };
 use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -48,8 +45,7 @@ impl Setup {
 
     /// The first ten minutes, newest first.
     fn request(&self, queries: Vec<(&str, MetricStat)>) -> GetMetricDataFluentBuilder {
-        let query =
-            |(id, stat): (&str, MetricStat)| MetricDataQuery::builder().id(id).metric_stat(stat).build();
+        let query = |(id, stat): (&str, MetricStat)| MetricDataQuery::builder().id(id).metric_stat(stat).build();
         self.client
             .get_metric_data()
             .set_metric_data_queries(Some(queries.into_iter().map(query).collect()))
@@ -68,10 +64,8 @@ impl Setup {
     }
 
     fn key(&self, name: &str) -> MetricKey {
-        let dimensions = [
-            ("LoadBalancer", dimension(&self.app.load_balancer)),
-            ("TargetGroup", dimension(&self.app.blue)),
-        ];
+        let dimensions =
+            [("LoadBalancer", dimension(&self.app.load_balancer)), ("TargetGroup", dimension(&self.app.blue))];
         MetricKey::alb(name, &dimensions)
     }
 
@@ -211,18 +205,12 @@ async fn an_unknown_alarm_is_missing_and_composite_alarms_must_be_asked_for() {
     let pages = setup.client.describe_alarms().into_paginator().send();
     let pages = pages.collect::<Result<Vec<_>, _>>().await.unwrap();
     assert_eq!(pages.iter().map(|page| page.metric_alarms().len()).collect::<Vec<_>>(), [50, 10]);
-    let named =
-        setup.client.describe_alarms().alarm_names("alarm-07").alarm_names("none").alarm_names("both");
+    let named = setup.client.describe_alarms().alarm_names("alarm-07").alarm_names("none").alarm_names("both");
     let answer = named.clone().send().await.unwrap();
     assert_eq!(answer.metric_alarms().len(), 1);
     assert_eq!(answer.metric_alarms()[0].state_value(), Some(&StateValue::Alarm));
     assert!(answer.composite_alarms().is_empty());
-    let both = named
-        .alarm_types(AlarmType::CompositeAlarm)
-        .alarm_types(AlarmType::MetricAlarm)
-        .send()
-        .await
-        .unwrap();
+    let both = named.alarm_types(AlarmType::CompositeAlarm).alarm_types(AlarmType::MetricAlarm).send().await.unwrap();
     assert_eq!(both.composite_alarms().len(), 1);
 }
 
@@ -372,10 +360,7 @@ async fn cloudwatch_also_speaks_the_query_protocol() {
     );
     let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).build().unwrap();
     let answer = http.post(setup.aws.endpoint()).body(form).send().await.unwrap().text().await.unwrap();
-    assert!(
-        answer.contains("<Timestamps><member>2027-01-15T08:00:00.000Z</member></Timestamps>"),
-        "{answer}"
-    );
+    assert!(answer.contains("<Timestamps><member>2027-01-15T08:00:00.000Z</member></Timestamps>"), "{answer}");
     assert!(answer.contains("<Values><member>7.0</member></Values>"), "{answer}");
     let odd = "Action=GetMetricData&Version=2010-08-01&EndTime=2027-01-15T08:05:00Z";
     let refused = http.post(setup.aws.endpoint()).body(odd).send().await.unwrap();

@@ -5,8 +5,8 @@ use crate::aws_stand_in::world::{Listener, LoadBalancer, Pairs, Rule, TargetGrou
 use crate::aws_stand_in::{AwsStandIn, BlueGreen, Edit, World, forward as json_forward};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, AuthenticateOidcActionConfig, FixedResponseActionConfig, ForwardActionConfig,
-    Tag, TargetDescription, TargetGroupStickinessConfig, TargetGroupTuple, TargetHealthDescription,
+    Action, ActionTypeEnum, AuthenticateOidcActionConfig, FixedResponseActionConfig, ForwardActionConfig, Tag,
+    TargetDescription, TargetGroupStickinessConfig, TargetGroupTuple, TargetHealthDescription,
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::json;
@@ -34,12 +34,9 @@ async fn started() -> (AwsStandIn, BlueGreen, Client) {
     (aws, app, elb)
 }
 
-fn config(
-    weights: &[(&str, i32)],
-) -> aws_sdk_elasticloadbalancingv2::types::builders::ForwardActionConfigBuilder {
-    let tuple = |(arn, weight): &(&str, i32)| {
-        TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build()
-    };
+fn config(weights: &[(&str, i32)]) -> aws_sdk_elasticloadbalancingv2::types::builders::ForwardActionConfigBuilder {
+    let tuple =
+        |(arn, weight): &(&str, i32)| TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build();
     ForwardActionConfig::builder().set_target_groups(Some(weights.iter().map(tuple).collect()))
 }
 
@@ -53,8 +50,7 @@ pub(crate) fn forward(weights: &[(&str, i32)]) -> Action {
 }
 
 fn sticky(weights: &[(&str, i32)], enabled: bool, seconds: Option<i32>) -> Action {
-    let stickiness =
-        TargetGroupStickinessConfig::builder().enabled(enabled).set_duration_seconds(seconds).build();
+    let stickiness = TargetGroupStickinessConfig::builder().enabled(enabled).set_duration_seconds(seconds).build();
     action(config(weights).target_group_stickiness_config(stickiness).build())
 }
 
@@ -98,8 +94,7 @@ async fn a_modified_rule_is_described_with_its_new_weights() {
 async fn a_listeners_default_rule_follows_modify_listener() {
     let (aws, app, elb) = started().await;
     let action = forward(&[(&app.blue, 1), (&app.green, 3)]);
-    let answer =
-        elb.modify_listener().listener_arn(&app.listener).default_actions(action).send().await.unwrap();
+    let answer = elb.modify_listener().listener_arn(&app.listener).default_actions(action).send().await.unwrap();
     assert_eq!(weights(answer.listeners()[0].default_actions()), [1, 3]);
     let rules = elb.describe_rules().listener_arn(&app.listener).send().await.unwrap();
     let default = rules.rules().iter().find(|rule| rule.is_default() == Some(true)).unwrap();
@@ -145,18 +140,14 @@ async fn weights_and_groups_out_of_range_are_refused() {
     six.pop();
     assert_eq!(modify(&elb, &app.rule, vec![forward(&six)]).await, Ok(()));
     assert_eq!(modify(&elb, &app.rule, vec![forward(&[(blue, 999), (green, 0)])]).await, Ok(()));
-    assert_eq!(
-        modify(&elb, &app.rule, vec![sticky(&[(blue, 0), (green, 1)], true, Some(604_800))]).await,
-        Ok(())
-    );
+    assert_eq!(modify(&elb, &app.rule, vec![sticky(&[(blue, 0), (green, 1)], true, Some(604_800))]).await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_missing_weight_counts_as_one_and_a_plain_forward_is_answered_in_both_forms() {
     let (aws, app, elb) = started().await;
     let bare = |arn: &str| TargetGroupTuple::builder().target_group_arn(arn).build();
-    let both =
-        ForwardActionConfig::builder().target_groups(bare(&app.blue)).target_groups(bare(&app.green)).build();
+    let both = ForwardActionConfig::builder().target_groups(bare(&app.blue)).target_groups(bare(&app.green)).build();
     modify(&elb, &app.rule, vec![action(both)]).await.unwrap();
     assert_eq!(aws.split(&app.rule, &app), (1, 1));
 
@@ -206,11 +197,7 @@ fn oidc(existing: Option<bool>, secret: Option<&str>) -> Action {
         .set_use_existing_client_secret(existing)
         .set_client_secret(secret.map(str::to_owned))
         .build();
-    Action::builder()
-        .r#type(ActionTypeEnum::AuthenticateOidc)
-        .order(1)
-        .authenticate_oidc_config(config)
-        .build()
+    Action::builder().r#type(ActionTypeEnum::AuthenticateOidc).order(1).authenticate_oidc_config(config).build()
 }
 
 #[tokio::test]
@@ -221,11 +208,7 @@ async fn a_client_secret_is_kept_but_never_answered() {
         Action::builder().r#type(ActionTypeEnum::Forward).order(2).forward_config(config).build()
     };
     let refused = Err("InvalidLoadBalancerAction".to_owned());
-    assert_eq!(
-        modify(&elb, &app.rule, vec![oidc(Some(true), None), last()]).await,
-        refused,
-        "nothing to keep"
-    );
+    assert_eq!(modify(&elb, &app.rule, vec![oidc(Some(true), None), last()]).await, refused, "nothing to keep");
     assert_eq!(modify(&elb, &app.rule, vec![oidc(None, Some("secret")), last()]).await, Ok(()));
     let actions = described(&elb, &app.rule).await;
     let shown = actions[0].authenticate_oidc_config().unwrap();
@@ -251,8 +234,7 @@ async fn group_stickiness_stays_on_while_targets_are_sticky() {
         value: "true".to_owned(),
     };
     aws.edit(&attribute);
-    let off =
-        elb.modify_rule().rule_arn(&app.rule).actions(sticky(&tuples, false, None)).send().await.unwrap_err();
+    let off = elb.modify_rule().rule_arn(&app.rule).actions(sticky(&tuples, false, None)).send().await.unwrap_err();
     assert_eq!(off.code(), Some("InvalidLoadBalancerAction"));
     assert!(off.message().unwrap().starts_with("You must enable group stickiness on a rule"));
     assert_eq!(modify(&elb, &app.rule, vec![sticky(&tuples, true, Some(90))]).await, Ok(()));
@@ -264,11 +246,7 @@ async fn a_target_group_belongs_to_one_load_balancer() {
     let other = arn("loadbalancer/app/other/1111111111111111");
     let listener = arn("listener/app/other/1111111111111111/2222222222222222");
     let theirs = group("theirs");
-    world.load_balancers.push(LoadBalancer {
-        arn: other.clone(),
-        attributes: Pairs::new(),
-        tags: Pairs::new(),
-    });
+    world.load_balancers.push(LoadBalancer { arn: other.clone(), attributes: Pairs::new(), tags: Pairs::new() });
     world.listeners.push(Listener {
         arn: listener.clone(),
         load_balancer: other.clone(),
@@ -326,8 +304,7 @@ async fn unknown_arns_are_named_by_their_kind() {
     assert_eq!(code(&health.unwrap_err()), "TargetGroupNotFound");
     let attributes = elb.describe_target_group_attributes().target_group_arn(&group).send().await;
     assert_eq!(code(&attributes.unwrap_err()), "TargetGroupNotFound");
-    let listener =
-        elb.modify_listener().listener_arn(odd("listener")).default_actions(forward(&[(&app.blue, 1)]));
+    let listener = elb.modify_listener().listener_arn(odd("listener")).default_actions(forward(&[(&app.blue, 1)]));
     assert_eq!(code(&listener.send().await.unwrap_err()), "ListenerNotFound");
     let gone = modify(&elb, &odd("listener-rule"), vec![forward(&[(&app.blue, 1)])]).await;
     assert_eq!(gone, Err("RuleNotFound".to_owned()));
@@ -355,6 +332,8 @@ async fn long_lists_come_in_pages() {
     assert_eq!(all.len(), 102);
     assert_eq!(all.last().unwrap().is_default(), Some(true));
     assert_eq!(aws.count("DescribeRules"), 3);
+    let first = elb.describe_rules().listener_arn(&app.listener).page_size(40).send().await.unwrap();
+    assert_eq!(first.rules().len(), 40);
     let wide = elb.describe_rules().listener_arn(&app.listener).page_size(401).send().await.unwrap_err();
     assert_eq!(wide.code(), Some("ValidationError"));
     let odd = elb.describe_rules().listener_arn(&app.listener).marker("odd").send().await.unwrap_err();
@@ -370,15 +349,13 @@ async fn tags_have_limits_and_protected_keys() {
     add("greenshift:owner").await.unwrap();
     assert_eq!(add("aws:owner").await.unwrap_err().code(), Some("ValidationError"));
     assert_eq!(add("team").await.unwrap_err().code(), Some("AccessDenied"));
-    let answer =
-        elb.describe_tags().resource_arns(&app.rule).resource_arns(&app.listener).send().await.unwrap();
+    let answer = elb.describe_tags().resource_arns(&app.rule).resource_arns(&app.listener).send().await.unwrap();
     assert_eq!(answer.tag_descriptions()[0].tags()[0].key(), Some("greenshift:owner"));
     assert!(answer.tag_descriptions()[1].tags().is_empty());
     elb.remove_tags().resource_arns(&app.rule).tag_keys("greenshift:owner").send().await.unwrap();
     let answer = elb.describe_tags().resource_arns(&app.rule).send().await.unwrap();
     assert!(answer.tag_descriptions()[0].tags().is_empty());
-    let many =
-        elb.describe_tags().set_resource_arns(Some(vec![app.rule.clone(); 21])).send().await.unwrap_err();
+    let many = elb.describe_tags().set_resource_arns(Some(vec![app.rule.clone(); 21])).send().await.unwrap_err();
     assert_eq!(many.code(), Some("ValidationError"));
 }
 
@@ -410,15 +387,13 @@ async fn targets_are_unused_until_a_rule_names_their_group() {
     assert_eq!(health().await, pair("initial", "Elb.InitialHealthChecking"));
     aws.advance(30_000);
     assert_eq!(health().await, pair("healthy", ""));
-    for (state, reason) in
-        [("unhealthy", "Target.FailedHealthChecks"), ("draining", "Target.DeregistrationInProgress")]
+    for (state, reason) in [("unhealthy", "Target.FailedHealthChecks"), ("draining", "Target.DeregistrationInProgress")]
     {
         aws.edit(&Edit::SetTargetStates { group: spare.arn.clone(), state: state.to_owned() });
         assert_eq!(health().await, pair(state, reason));
     }
     let stranger = TargetDescription::builder().id("10.9.9.9").build();
-    let asked =
-        elb.describe_target_health().target_group_arn(&spare.arn).targets(stranger).send().await.unwrap();
+    let asked = elb.describe_target_health().target_group_arn(&spare.arn).targets(stranger).send().await.unwrap();
     assert_eq!(states(asked.target_health_descriptions()), [pair("unused", "Target.NotRegistered")]);
 }
 
@@ -430,8 +405,7 @@ async fn attributes_are_answered_with_their_defaults() {
     let group = elb.describe_target_group_attributes().target_group_arn(&app.blue).send().await.unwrap();
     let delay = group.attributes().iter().find(|it| it.key() == Some("deregistration_delay.timeout_seconds"));
     assert_eq!(delay.unwrap().value(), Some("300"));
-    let balancer =
-        elb.describe_load_balancer_attributes().load_balancer_arn(&app.load_balancer).send().await.unwrap();
+    let balancer = elb.describe_load_balancer_attributes().load_balancer_arn(&app.load_balancer).send().await.unwrap();
     let idle = balancer.attributes().iter().find(|it| it.key() == Some("idle_timeout.timeout_seconds"));
     assert_eq!(idle.unwrap().value(), Some("120"));
     let balancers = elb.describe_load_balancers().names("web").send().await.unwrap();

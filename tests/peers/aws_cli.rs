@@ -30,8 +30,7 @@ pub(crate) fn weights(endpoint: &str, arn: &str) -> Vec<i64> {
         ("describe-rules", "--rule-arns")
     };
     let answer = aws(endpoint, &["elbv2", command, flag, arn]).unwrap();
-    let actions =
-        answer.pointer("/Listeners/0/DefaultActions").or_else(|| answer.pointer("/Rules/0/Actions"));
+    let actions = answer.pointer("/Listeners/0/DefaultActions").or_else(|| answer.pointer("/Rules/0/Actions"));
     let groups = actions.and_then(|actions| actions.pointer("/0/ForwardConfig/TargetGroups"));
     let groups = groups.and_then(Value::as_array).unwrap();
     groups.iter().map(|group| group["Weight"].as_i64().unwrap()).collect()

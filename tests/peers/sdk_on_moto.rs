@@ -12,8 +12,7 @@ use std::time::Duration;
 
 /// A client that sends every request once.
 async fn client(endpoint: &str) -> Client {
-    let timeouts =
-        aws_config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_secs(20)).build();
+    let timeouts = aws_config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_secs(20)).build();
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .region(REGION)
         .endpoint_url(endpoint)
@@ -26,9 +25,8 @@ async fn client(endpoint: &str) -> Client {
 }
 
 fn forward(weights: &[(&str, i32)]) -> Action {
-    let tuple = |(arn, weight): &(&str, i32)| {
-        TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build()
-    };
+    let tuple =
+        |(arn, weight): &(&str, i32)| TargetGroupTuple::builder().target_group_arn(*arn).weight(*weight).build();
     let config = ForwardActionConfig::builder().set_target_groups(Some(weights.iter().map(tuple).collect()));
     Action::builder().r#type(ActionTypeEnum::Forward).order(1).forward_config(config.build()).build()
 }

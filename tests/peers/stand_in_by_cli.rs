@@ -22,9 +22,8 @@ async fn the_cli_changes_a_listener_and_a_rule_and_is_refused_what_aws_refuses()
     let endpoint = aws_stand_in.endpoint();
     let good = forward(&[(&app.blue, 90), (&app.green, 10)]);
     let bad = forward(&[(&app.blue, 1000), (&app.green, 0)]);
-    let modify_rule = |actions: &str| {
-        aws(&endpoint, &["elbv2", "modify-rule", "--rule-arn", &app.rule, "--actions", actions])
-    };
+    let modify_rule =
+        |actions: &str| aws(&endpoint, &["elbv2", "modify-rule", "--rule-arn", &app.rule, "--actions", actions]);
 
     let listener = ["elbv2", "modify-listener", "--listener-arn", &app.listener, "--default-actions", &good];
     let answer = aws(&endpoint, &listener).unwrap();
@@ -55,8 +54,7 @@ async fn the_cli_reads_health_metrics_alarms_and_identity() {
     aws_stand_in.push(key, minute, 1.0, 42.0);
     let metric = json!({"Namespace": "AWS/ApplicationELB", "MetricName": "RequestCount",
         "Dimensions": [{"Name": "LoadBalancer", "Value": dimension(&app.load_balancer)}]});
-    let queries =
-        json!([{"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}]).to_string();
+    let queries = json!([{"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}]).to_string();
     let (start, end) = ((minute / 1000 - 300).to_string(), (minute / 1000 + 60).to_string());
     let data = ["cloudwatch", "get-metric-data", "--start-time", &start, "--end-time", &end];
     let data = aws(&endpoint, &[&data[..], &["--metric-data-queries", &queries]].concat()).unwrap();
@@ -64,8 +62,7 @@ async fn the_cli_reads_health_metrics_alarms_and_identity() {
     assert_eq!(data["MetricDataResults"][0]["StatusCode"], "Complete");
 
     aws_stand_in.edit(&Edit::SetAlarm { name: "latency".to_owned(), state: "ALARM".to_owned() });
-    let alarms =
-        aws(&endpoint, &["cloudwatch", "describe-alarms", "--alarm-names", "latency", "none"]).unwrap();
+    let alarms = aws(&endpoint, &["cloudwatch", "describe-alarms", "--alarm-names", "latency", "none"]).unwrap();
     assert_eq!(alarms["MetricAlarms"].as_array().unwrap().len(), 1);
     assert_eq!(alarms["MetricAlarms"][0]["StateValue"], "ALARM");
     let identity = aws(&endpoint, &["sts", "get-caller-identity"]).unwrap();
