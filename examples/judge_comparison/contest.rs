@@ -34,11 +34,9 @@ pub(crate) enum Kind {
 impl Kind {
     fn rule(self, world: &World, settings: &Settings, evidence: &Evidence) -> Box<dyn Rule> {
         match self {
-            Self::Ours => Box::new(Ours {
-                settings: settings.clone(),
-                evidence: evidence.clone(),
-                period_s: world.period_s,
-            }),
+            Self::Ours => {
+                Box::new(Ours { settings: settings.clone(), evidence: evidence.clone(), period_s: world.period_s })
+            }
             Self::Argo(limit) => Box::new(Counter::argo(limit)),
             Self::Flagger(threshold) => Box::new(Counter::flagger(threshold)),
             Self::Alarm => Box::new(Alarm::absolute(2, 3)),
@@ -137,12 +135,7 @@ pub(crate) fn exceed(most: &[f64], threshold: f64) -> f64 {
 }
 
 /// What every entry makes of a world with a fault, watched for eight hours after its onset: `[entry][threshold]`.
-pub(crate) fn faulty(
-    world: &World,
-    settings: &Settings,
-    entries: &[Entry],
-    rollouts: u64,
-) -> Vec<Vec<Outcome>> {
+pub(crate) fn faulty(world: &World, settings: &Settings, entries: &[Entry], rollouts: u64) -> Vec<Vec<Outcome>> {
     let mut all: Vec<Vec<Outcome>> = entries.iter().map(|(_, t)| vec![Outcome::default(); t.len()]).collect();
     for seed in 0..rollouts {
         let decided = follow(world, settings, entries, 1_000_000 + seed);
@@ -168,12 +161,7 @@ pub(crate) fn faulty(
 }
 
 /// One rollout: the period in which each entry decided, if it did, and green's bad requests from the onset to then.
-fn follow(
-    world: &World,
-    settings: &Settings,
-    entries: &[Entry],
-    seed: u64,
-) -> Vec<Vec<(Option<usize>, f64)>> {
+fn follow(world: &World, settings: &Settings, entries: &[Entry], seed: u64) -> Vec<Vec<(Option<usize>, f64)>> {
     let (mut rng, mut course, evidence) = begin(world, settings, seed);
     let mut rules: Vec<_> = entries.iter().map(|(kind, _)| kind.rule(world, settings, &evidence)).collect();
     let mut decided: Vec<Vec<(Option<usize>, f64)>> =
@@ -205,8 +193,7 @@ fn follow(
 /// rollbacks a day and knows both rates.
 pub(crate) fn information_limit(world: &World) -> f64 {
     let green = world.green.min(1.0 - 1e-15);
-    let per_request =
-        green * (green / world.blue).ln() + (1.0 - green) * ((1.0 - green) / (1.0 - world.blue)).ln();
+    let per_request = green * (green / world.blue).ln() + (1.0 - green) * ((1.0 - green) / (1.0 - world.blue)).ln();
     let per_period = per_request * world.rate_per_s * world.period_s * world.weight;
     let needed = if world.onset == 0 { (1.0 / MATCHED).ln() } else { (DAY as f64 / MATCHED).ln() };
     world.period_s * (needed / per_period).max(1.0)

@@ -3,8 +3,8 @@
 use greenshift::judge::Settings;
 
 use crate::contest::{
-    DAY, Entry, Kind, MATCHED, Outcome, SHIFT, common_limit, exceed, faulty, healthy, information_limit,
-    matched, on_all_cores,
+    DAY, Entry, Kind, MATCHED, Outcome, SHIFT, common_limit, exceed, faulty, healthy, information_limit, matched,
+    on_all_cores,
 };
 use crate::mann_whitney::Deviation;
 use crate::table::{mean_ratio, number, percent, row};
@@ -156,9 +156,7 @@ fn split(entries: &[Entry], outcomes: &mut [Vec<Outcome>]) -> Vec<Outcome> {
 
 /// False rollbacks per day, at everybody's own settings.
 pub(crate) fn print_false_rollbacks(cells: &[Cell], alpha: f64) {
-    println!(
-        "### False rollbacks in 24 h, green as good as blue, own settings (mean over the five weights)\n"
-    );
+    println!("### False rollbacks in 24 h, green as good as blue, own settings (mean over the five weights)\n");
     let contenders = contenders(alpha);
     let mut head = vec!["requests/s".to_owned(), "base".to_owned()];
     head.extend(contenders.iter().map(|c| c.name.to_owned()));
@@ -218,10 +216,8 @@ pub(crate) fn print_matched(cells: &[Cell]) {
 
 fn print_matched_row(cells: &[Cell], fault: &str, late: bool) {
     let all = faults_of(cells, fault, late);
-    let decided: Vec<&Faulty> =
-        all.iter().map(|(_, f)| *f).filter(|f| f.own[0].median().is_finite()).collect();
-    let outcome =
-        |f: &Faulty, at: usize| if at < TUNED.len() { f.tuned[at].clone() } else { f.oracle.clone() };
+    let decided: Vec<&Faulty> = all.iter().map(|(_, f)| *f).filter(|f| f.own[0].median().is_finite()).collect();
+    let outcome = |f: &Faulty, at: usize| if at < TUNED.len() { f.tuned[at].clone() } else { f.oracle.clone() };
     let (mut delay, mut hurt, mut caught) = (Vec::new(), Vec::new(), Vec::new());
     for at in 0..=TUNED.len() {
         let ratios = decided.iter().map(|f| outcome(f, at).median() / f.own[0].median());
@@ -284,9 +280,7 @@ fn default_cell(all: &[(&Cell, &Faulty)], at: usize) -> String {
 
 /// How far from what is possible at all.
 pub(crate) fn print_limits(cells: &[Cell]) {
-    println!(
-        "### Distance from the information limit (median delay over the bound; never below one period)\n"
-    );
+    println!("### Distance from the information limit (median delay over the bound; never below one period)\n");
     row(&[
         "onset",
         "fault",
@@ -300,18 +294,13 @@ pub(crate) fn print_limits(cells: &[Cell]) {
     for late in [false, true] {
         for fault in FAULTS {
             let all = faults_of(cells, fault, late);
-            let decided: Vec<&Faulty> =
-                all.iter().map(|(_, f)| *f).filter(|f| f.own[0].median().is_finite()).collect();
+            let decided: Vec<&Faulty> = all.iter().map(|(_, f)| *f).filter(|f| f.own[0].median().is_finite()).collect();
             let ratio = |of: &dyn Fn(&Faulty) -> f64| number(mean_ratio(decided.iter().map(|f| of(f))).0);
             row(&[
                 if late { "late" } else { "start" }.to_owned(),
                 fault.to_owned(),
                 decided.len().to_string(),
-                format!(
-                    "{} ({})",
-                    ratio(&|f| f.own[0].median() / f.limit),
-                    ratio(&|f| f.tuned[0].median() / f.limit)
-                ),
+                format!("{} ({})", ratio(&|f| f.own[0].median() / f.limit), ratio(&|f| f.tuned[0].median() / f.limit)),
                 if late { "-".to_owned() } else { ratio(&|f| f.own[0].median() / f.common) },
                 ratio(&|f| f.own[0].median() / f.oracle.median()),
             ]);
@@ -351,11 +340,8 @@ pub(crate) fn print_anchors(cells: &[Cell], alpha: f64) {
                 format!("{:.0}", f.limit),
             ];
             for (outcome, false_rollbacks) in f.own.iter().zip(&cell.false_rollbacks) {
-                let mark = if *false_rollbacks > 0.01 {
-                    format!(" [{false_rollbacks:.2} false]")
-                } else {
-                    String::new()
-                };
+                let mark =
+                    if *false_rollbacks > 0.01 { format!(" [{false_rollbacks:.2} false]") } else { String::new() };
                 line.push(format!(
                     "{:.0} %, {} / {}, {:.0}{mark}",
                     100.0 * outcome.caught(),
@@ -386,8 +372,7 @@ pub(crate) fn print_losses(cells: &[Cell], alpha: f64) {
                 pairs.push((f.own[0].median(), median));
             }
         }
-        let lost: Vec<f64> =
-            pairs.iter().filter(|(ours, other)| other < ours).map(|(o, other)| other / o).collect();
+        let lost: Vec<f64> = pairs.iter().filter(|(ours, other)| other < ours).map(|(o, other)| other / o).collect();
         let ratio = mean_ratio(lost.iter().copied().filter(|r| *r > 0.0)).0;
         let by = if lost.is_empty() { String::new() } else { format!(", {} of our delay", number(ratio)) };
         format!("{} of {}{by}", lost.len(), pairs.len())

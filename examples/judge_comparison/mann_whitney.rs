@@ -186,9 +186,8 @@ fn exact_cdf(x: &[f64], y: &[f64], u: f64) -> f64 {
 fn normal_cdf(z: f64) -> f64 {
     // Abramowitz and Stegun 26.2.17: 7e-8 is far below what a level of 0.05 needs.
     let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
-    let poly = t
-        * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let poly =
+        t * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
     let tail = (-z * z / 2.0).exp() / std::f64::consts::TAU.sqrt() * poly;
     if z >= 0.0 { 1.0 - tail } else { tail }
 }
@@ -248,10 +247,7 @@ mod tests {
         assert!(!kayenta_is_high(&control, &outage), "57 normal minutes and 3 of nothing but errors pass");
         assert!(kayenta_is_high(&[1.0, 2.0, 3.0], &[10.0, 11.0, 12.0]), "three points suffice");
         assert!(!kayenta_is_high(&ones, &ones));
-        assert!(
-            kayenta_is_high(&ones, &repeated(&[(2.0, 10)])),
-            "two constants are told apart by added noise"
-        );
+        assert!(kayenta_is_high(&ones, &repeated(&[(2.0, 10)])), "two constants are told apart by added noise");
     }
 
     #[test]
@@ -263,10 +259,7 @@ mod tests {
 
     #[test]
     fn pipecd_finds_p_nought_where_its_suite_pins_it() {
-        assert_eq!(
-            pipecd_p(&[2.0, 1.0, 3.0, 5.0], &[1.0; 5], Deviation::Either).to_bits(),
-            0.0_f64.to_bits()
-        );
+        assert_eq!(pipecd_p(&[2.0, 1.0, 3.0, 5.0], &[1.0; 5], Deviation::Either).to_bits(), 0.0_f64.to_bits());
         assert!((pipecd_p(&[1.0; 5], &[1.0; 5], Deviation::Either) - 1.0).abs() < 1e-12);
         // All of one sample above the other: 1 of 252 arrangements, twice when both directions count.
         let (low, high) = ([1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]);

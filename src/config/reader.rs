@@ -180,7 +180,7 @@ impl<'n> At<'n> {
             false
         });
         let refused = fields.len() < found;
-        Some(Fields { what: what.to_owned(), whole: self.clone(), refused, meant, fields })
+        Some(Fields { what: what.to_owned(), whole: self.clone(), refused, meant, known: fields })
     }
 
     fn mismatch<T>(&self, what: &str, kind: &str, out: &mut Findings) -> Option<T> {
@@ -211,7 +211,7 @@ pub(crate) struct Fields<'n> {
     whole: At<'n>,
     refused: bool,
     meant: Vec<String>,
-    fields: BTreeMap<&'n str, Field<'n>>,
+    known: BTreeMap<&'n str, Field<'n>>,
 }
 
 impl Field<'_> {
@@ -229,7 +229,7 @@ impl<'n> Fields<'n> {
 
     /// A field that may be left out.
     pub(crate) fn get(&self, name: &str) -> Option<&At<'n>> {
-        self.fields.get(name).map(|field| &field.value)
+        self.known.get(name).map(|field| &field.value)
     }
 
     /// A field that must be there.
@@ -251,12 +251,12 @@ impl<'n> Fields<'n> {
 
     /// Whether no field is there, known or not.
     pub(crate) fn is_bare(&self) -> bool {
-        self.fields.is_empty() && !self.refused
+        self.known.is_empty() && !self.refused
     }
 
     /// The names that are there.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'n str> {
-        self.fields.keys().copied()
+        self.known.keys().copied()
     }
 }
 

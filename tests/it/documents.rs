@@ -1,4 +1,5 @@
 //! Documents that people write: what is taken, and what is said about what is not.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

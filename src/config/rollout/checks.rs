@@ -8,7 +8,7 @@ use crate::domain::plan::{Check, Question, Tolerance};
 
 /// Checks share one risk: each one more makes every other slower to decide.
 const CHECKS_MAX: usize = 20;
-/// DescribeAlarms takes at most a hundred names in one call.
+/// `DescribeAlarms` takes at most a hundred names in one call.
 const ALARMS_MAX: usize = 100;
 /// Longest name of a CloudWatch alarm.
 const ALARM_NAME_MAX: usize = 255;
@@ -95,7 +95,8 @@ fn tolerance(at: &At<'_>, kind: &str, standard: Tolerance, later: &[Later], out:
     }
     let fields = at.fields(&format!("`{kind}`"), &["margin", "ceiling", "risk"], later, out)?;
     let above_none = |share: f64| share > 0.0 && share <= 1.0;
-    let ceiling = fields.get("ceiling").map(|at| share_in(at, "`ceiling`", above_none, "above 0% and at most 100%", out));
+    let ceiling =
+        fields.get("ceiling").map(|at| share_in(at, "`ceiling`", above_none, "above 0% and at most 100%", out));
     let fits = |share: f64| share > 0.0 && share <= RISK_MAX;
     let risk = fields.get("risk").map(|at| share_in(at, "`risk`", fits, "above 0% and at most 50%", out));
     let margin = fields.get("margin").map(|at| margin(at, standard, out));
@@ -106,7 +107,8 @@ fn tolerance(at: &At<'_>, kind: &str, standard: Tolerance, later: &[Later], out:
 
 fn margin(at: &At<'_>, standard: Tolerance, out: &mut Findings) -> Option<(f64, f64)> {
     if at.is_scalar() {
-        let help = "write `margin: {ratio: 1.1}` for a tenth more than blue, `{extra: 0.1%}` for one in a thousand more";
+        let help =
+            "write `margin: {ratio: 1.1}` for a tenth more than blue, `{extra: 0.1%}` for one in a thousand more";
         at.error(out, "a margin is a mapping", Some(help));
         return None;
     }
