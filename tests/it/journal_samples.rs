@@ -315,7 +315,12 @@ fn metrics() -> Vec<Event> {
 fn verdicts() -> Vec<Event> {
     let verdicts = every!(Verdict: Passing Failing Inconclusive);
     verdicts
-        .map(|verdict| Event::VerdictChanged { check: "errors".to_owned(), verdict, detail: "1.2 of 2.9".to_owned() })
+        .map(|verdict| Event::VerdictChanged {
+            check: "errors".to_owned(),
+            verdict,
+            reason: "undecided".to_owned(),
+            detail: "1.2 of 2.9".to_owned(),
+        })
         .to_vec()
 }
 
