@@ -165,10 +165,7 @@ fn the_settings_file_fits_its_schema() {
 
 /// The default of a field as the operators' page writes it.
 fn shown(default: &Value) -> String {
-    match default {
-        Value::String(text) => format!("`{text}`"),
-        other => format!("`{other}`"),
-    }
+    format!("`{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned))
 }
 
 #[test]
