@@ -117,7 +117,9 @@ pub enum Event {
         check: String,
         /// The verdict.
         verdict: Verdict,
-        /// The reason, with numbers.
+        /// The judge's reason, from its fixed list.
+        reason: String,
+        /// The reason in words, with numbers.
         detail: String,
     },
     /// The counted targets changed.

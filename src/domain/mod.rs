@@ -8,15 +8,21 @@
 )]
 #![cfg_attr(test, expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "tests may panic"))]
 
+pub mod advance;
+pub mod analysis;
+pub mod check;
 pub mod command;
 pub mod event;
 pub mod hold;
 pub mod ids;
+pub mod latency;
 pub mod observation;
 pub mod phase;
 pub mod plan;
 pub mod preflight;
+pub mod replay;
 pub mod request;
+pub mod rollout;
 pub mod schedule;
 pub mod time;
 pub mod weight;

@@ -16,6 +16,8 @@ pub struct Observation {
     pub route: Seen<Vec<RuleSeen>>,
     /// The targets of both groups.
     pub health: Seen<HealthSeen>,
+    /// Whether they were counted in this very tick: a raise needs that.
+    pub health_is_fresh: bool,
     /// New or changed metric periods.
     pub metrics: Seen<MetricsSeen>,
     /// The alarms that the plan names.

@@ -1,5 +1,9 @@
 //! Where the weight lives: the port, and one file per kind of router.
 
+pub mod alb;
+mod course;
+pub mod memory;
+
 use async_trait::async_trait;
 
 use crate::domain::command::{SetWeight, WriteReport};

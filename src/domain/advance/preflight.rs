@@ -1,0 +1,106 @@
+//! Before the first shift: what an inspection found, and what the domain itself adds to it.
+
+use super::Draft;
+use crate::domain::event::Event;
+use crate::domain::observation::{AlarmState, RuleSeen, Seen};
+use crate::domain::phase::Phase;
+use crate::domain::preflight::{Finding, Inspection};
+use crate::domain::rollout::Rollout;
+use crate::domain::weight::Weight;
+
+/// Takes in what an inspection found, with the findings that only the state can give.
+pub(super) fn take(draft: &mut Draft<'_>) {
+    if draft.rollout.phase != Phase::Preflight {
+        return;
+    }
+    let Seen::Read(inspection) = &draft.seen.inspection else { return };
+    let mut inspection = inspection.clone();
+    if let Some(rules) = draft.seen.route.read() {
+        inspection.findings.extend(weight_findings(&draft.rollout, rules));
+    }
+    inspection.findings.extend(alarm_findings(draft));
+    inspection.findings.sort_by_key(|finding| finding.severity);
+    if draft.rollout.inspection.as_ref() != Some(&inspection) {
+        draft.record(Event::Inspected(inspection));
+    }
+}
+
+/// Code of the finding that green has traffic already; waived, the rollout begins at the step below.
+pub(super) const GREEN_HAS_TRAFFIC: &str = "green_has_traffic_already";
+
+fn weight_findings(rollout: &Rollout, rules: &[RuleSeen]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let shares: Vec<Option<Weight>> = rules.iter().map(RuleSeen::share).collect();
+    let differ = shares.windows(2).any(|pair| matches!(pair, [a, b] if a != b));
+    if differ {
+        let list: Vec<String> = rules.iter().map(|rule| format!("{} {}", rule.rule, describe_share(rule))).collect();
+        findings.push(Finding::blocking(
+            "rules_differ",
+            format!("the rules of the route have different weights: {}", list.join(", ")),
+            "bring them to the same weights, or move them by rollouts of their own",
+        ));
+    }
+    let highest = shares.iter().flatten().max().copied().unwrap_or(Weight::ZERO);
+    if highest > Weight::ZERO && highest != rollout.intended {
+        findings.push(Finding::blocking(
+            GREEN_HAS_TRAFFIC,
+            format!("green has {highest} of the route already, and this controller did not give it"),
+            "set green to 0, or waive this finding: the rollout then begins at the last step that is not above it",
+        ));
+    }
+    findings
+}
+
+fn describe_share(rule: &RuleSeen) -> String {
+    rule.share().map_or_else(|| "names neither group".to_owned(), |share| format!("gives green {share}"))
+}
+
+fn alarm_findings(draft: &Draft<'_>) -> Vec<Finding> {
+    let remedy =
+        "mend what it reports, or take it out of the plan: a rollout that begins with a firing alarm would end at once";
+    let alarms = draft.seen.alarms.read().unwrap_or(&draft.rollout.alarms);
+    let finding = |name: &str, state: AlarmState| match state {
+        AlarmState::Ok => None,
+        AlarmState::Alarm => Some(Finding::blocking("alarm_firing", format!("alarm `{name}` is in ALARM"), remedy)),
+        AlarmState::InsufficientData => Some(Finding::warning(
+            "alarm_without_data",
+            format!("alarm `{name}` has too little data to say anything"),
+            "without data it proves nothing, and no weight rises; check its metric and period",
+        )),
+        AlarmState::Missing => Some(Finding::blocking(
+            "alarm_missing",
+            format!("no alarm is named `{name}`"),
+            "create it, or correct the name in the plan (names are case-sensitive, per account and region)",
+        )),
+    };
+    alarms.iter().filter_map(|alarm| finding(&alarm.name, alarm.state)).collect()
+}
+
+/// Whether preflight is through, and if not, in what words.
+pub(super) fn obstacle(draft: &Draft<'_>) -> Option<String> {
+    let rollout = &draft.rollout;
+    let Some(Inspection { .. }) = &rollout.inspection else {
+        let trouble = draft.seen.inspection.trouble().or_else(|| draft.seen.route.trouble());
+        return Some(trouble.map_or_else(|| "the route is being inspected".to_owned(), |t| t.message.clone()));
+    };
+    let blocking: Vec<String> =
+        rollout.blocking_findings().map(|f| format!("{}: {} ({})", f.code, f.what, f.remedy)).collect();
+    if !blocking.is_empty() {
+        return Some(blocking.join("; "));
+    }
+    match (&draft.seen.route, &draft.seen.health) {
+        (Seen::Unreadable(trouble), _) | (_, Seen::Unreadable(trouble)) => Some(trouble.message.clone()),
+        (Seen::Read(rules), Seen::Read(health)) => {
+            if rules.iter().any(|rule| !rule.green_attached) {
+                Some("green is being added to the rules at weight 0, so that its health checks start".to_owned())
+            } else if health.green.healthy == 0 {
+                Some("no target of green is healthy yet".to_owned())
+            } else if health.blue.healthy == 0 {
+                Some("no target of blue is healthy: nothing could take the traffic back".to_owned())
+            } else {
+                None
+            }
+        }
+        (Seen::NotAsked, _) | (_, Seen::NotAsked) => Some("the route is being read".to_owned()),
+    }
+}

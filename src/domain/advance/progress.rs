@@ -1,0 +1,123 @@
+//! What may go forward, one move a tick.
+
+use super::{Draft, bake, preflight, raise};
+use crate::domain::event::{Cause, CauseCode, Event};
+use crate::domain::observation::Seen;
+use crate::domain::phase::Phase;
+use crate::domain::weight::Weight;
+
+/// A tick makes at most this many moves that follow from each other; the longest chain is pending, preflight,
+/// progressing, first raise.
+const MOVES_MAX: usize = 4;
+
+/// Goes on as far as this tick allows.
+pub(super) fn go_on(draft: &mut Draft<'_>) {
+    for _ in 0..MOVES_MAX {
+        let before = draft.event_count();
+        match draft.rollout.phase {
+            Phase::Pending => begin(draft),
+            Phase::Preflight => pass_preflight(draft),
+            Phase::Progressing => progress(draft),
+            Phase::AwaitingApproval => await_approval(draft),
+            Phase::Baking => bake::go_on(draft),
+            Phase::RollingBack => end_rollback(draft),
+            Phase::Paused | Phase::Halted | Phase::RolledBack | Phase::Completed | Phase::Aborted => {}
+        }
+        if draft.event_count() == before {
+            break;
+        }
+    }
+}
+
+fn begin(draft: &mut Draft<'_>) {
+    let due = draft.rollout.plan().schedule.start_at.is_none_or(|start| start <= draft.now);
+    if due {
+        draft.become_phase(Phase::Preflight, Cause::new(CauseCode::Plan, "its time has come"));
+    }
+}
+
+fn pass_preflight(draft: &mut Draft<'_>) {
+    if preflight::obstacle(draft).is_some() {
+        return;
+    }
+    let (Seen::Read(rules), Seen::Read(health)) = (&draft.seen.route, &draft.seen.health) else { return };
+    let (rules, health) = (rules.clone(), *health);
+    let live = rules.iter().filter_map(crate::domain::observation::RuleSeen::share).min().unwrap_or(Weight::ZERO);
+    draft.record(Event::BaselineTaken { rules, health });
+    // Green may have traffic already: from an attempt before this one, or by a finding that a person waived.
+    let step = draft.rollout.plan().step_not_above(live).filter(|_| live > Weight::ZERO);
+    let weight = step.and_then(|step| draft.rollout.plan().weight(step)).unwrap_or(Weight::ZERO);
+    let cause = Cause::new(CauseCode::PreflightPassed, format!("begins with {weight} on green"));
+    if draft.rollout.intended != weight || draft.rollout.step != step || weight > Weight::ZERO {
+        draft.record(Event::WeightIntended { weight, step, cause: cause.clone() });
+    }
+    draft.become_phase(Phase::Progressing, cause);
+}
+
+fn progress(draft: &mut Draft<'_>) {
+    let rollout = &draft.rollout;
+    if rollout.step == Some(rollout.plan().last()) && rollout.is_confirmed() {
+        let detail = format!("green has {}: watching it for {}", rollout.intended, rollout.plan().bake);
+        draft.become_phase(Phase::Baking, Cause::new(CauseCode::Plan, detail));
+        return;
+    }
+    let Some(next) = rollout.next_weight() else { return };
+    let obstacle = raise::unseen(draft)
+        .or_else(|| raise::obstacle_in_state(rollout, draft.now))
+        .or_else(|| raise::health_obstacle(draft, next));
+    if obstacle.is_some() {
+        return;
+    }
+    if wants_approval(draft) {
+        let detail = format!("all is ready to leave {} but a person's approval", draft.rollout.intended);
+        draft.become_phase(Phase::AwaitingApproval, Cause::new(CauseCode::Plan, detail));
+        return;
+    }
+    if raise::gate(draft).is_none() {
+        raise_to(draft, next);
+    }
+}
+
+fn wants_approval(draft: &Draft<'_>) -> bool {
+    let rollout = &draft.rollout;
+    let step = rollout.step.and_then(|step| rollout.plan().steps.get(step));
+    step.is_some_and(|step| step.approval) && rollout.approved != rollout.step && !rollout.is_promoted()
+}
+
+/// Approval may no longer be wanted: the plan was changed.
+fn await_approval(draft: &mut Draft<'_>) {
+    if !wants_approval(draft) {
+        draft.become_phase(Phase::Progressing, Cause::new(CauseCode::Plan, "no approval is needed any more"));
+    }
+}
+
+fn raise_to(draft: &mut Draft<'_>, next: Weight) {
+    let rollout = &draft.rollout;
+    let Some(index) = rollout.next_step() else { return };
+    let promoted = rollout.is_promoted();
+    if let Some(step) = rollout.step {
+        let cause = if promoted {
+            Cause::new(CauseCode::Person, "promoted by a person")
+        } else {
+            Cause::new(CauseCode::Proven, proof(draft))
+        };
+        draft.record(Event::StepPassed { step, cause });
+    }
+    let number = index.saturating_add(1);
+    let cause = Cause::new(CauseCode::Plan, format!("step {number} of {}", draft.rollout.plan().steps.len()));
+    draft.intend(next, Some(index), cause);
+}
+
+fn proof(draft: &Draft<'_>) -> String {
+    let words = draft.rollout.verdicts.iter().map(|(name, seen)| format!("check `{name}`: {}", seen.detail));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn end_rollback(draft: &mut Draft<'_>) {
+    let rollout = &draft.rollout;
+    if rollout.intended != Weight::ZERO || !rollout.is_confirmed() {
+        return;
+    }
+    let ends_in = rollout.rollback.map_or(Phase::RolledBack, |rollback| rollback.ends_in);
+    draft.become_phase(ends_in, Cause::new(CauseCode::BackOnBlue, "every rule gives blue all traffic again"));
+}

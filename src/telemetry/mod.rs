@@ -1,0 +1,5 @@
+//! What the controller tells of itself: metrics and log set-up.
+
+pub mod metrics;
+
+pub use metrics::{Metrics, TickReport};

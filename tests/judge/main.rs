@@ -1,0 +1,12 @@
+//! Proofs of the judge: vectors, guarantees by simulation, equality with an obvious implementation, totality.
+#![expect(clippy::cast_precision_loss, reason = "counts of a simulation are far below 2^52")]
+#![expect(clippy::many_single_char_names, reason = "the names of the formulas")]
+#![expect(clippy::indexing_slicing, reason = "a wrong index fails the test")]
+
+mod forecast;
+mod guarantee;
+mod obvious;
+mod side_checks;
+mod totality;
+mod vectors;
+mod world;
