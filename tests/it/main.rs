@@ -8,4 +8,6 @@
 )]
 
 mod journal_contract;
+mod journal_crash;
 mod journal_samples;
+mod journal_sqlite;
