@@ -1,7 +1,6 @@
 //! What a journal costs on this machine's disk, beside the least that the same database can do: one bare INSERT in its
 //! own transaction, with the same settings (WAL, `synchronous=FULL`).
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
-#![expect(missing_docs, reason = "criterion's macros make items without docs")]
 
 use std::hint::black_box;
 

@@ -301,8 +301,8 @@ fn say(line: &str) {
 
 /// The database and the number that a child is given; `None` in the parent.
 fn part() -> Option<(String, String)> {
-    let part = std::env::var_os(PART)?.into_string().unwrap();
-    let (number, database) = part.split_once(' ').unwrap();
+    let part = std::env::var_os(PART)?;
+    let (number, database) = part.to_str()?.split_once(' ')?;
     Some((database.to_owned(), number.to_owned()))
 }
 
