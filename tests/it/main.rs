@@ -30,6 +30,8 @@ mod documents_round_trip;
 mod documents_schema;
 mod documents_settings;
 mod journal_contract;
+mod journal_crash;
 mod journal_samples;
+mod journal_sqlite;
 mod router_contract;
 mod stories;
