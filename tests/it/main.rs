@@ -1,0 +1,5 @@
+//! One integration binary: the rules, their invariants and whole stories, on worlds in memory.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod invariants;
+mod world;
