@@ -1,4 +1,4 @@
-//! The two tools that compare distributions by Mann and Whitney's test: Kayenta and PipeCD, as their sources do it.
+//! The two tools that compare distributions by Mann and Whitney's test: Kayenta and `PipeCD`, as their sources do it.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -6,7 +6,8 @@ use greenshift::judge::{Conclusion, Counts, Reason, Row, Settings, Wording, repl
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::world::{counts, normal, poisson};
+use crate::counts;
+use crate::world::{normal, poisson};
 
 /// Requests of both sides when clients that send `per_client` requests each are routed by weight.
 fn routed(rng: &mut StdRng, requests: f64, weight: f64, per_client: f64) -> (f64, f64) {

@@ -300,9 +300,3 @@ impl<'a> Course<'a> {
         evidence
     }
 }
-
-/// A side's counts in a period: about `mean` requests of which a share `ratio` is bad.
-pub(crate) fn counts(rng: &mut impl Rng, mean: f64, ratio: f64) -> Counts {
-    let requests = poisson(rng, mean);
-    Counts::new(requests, binomial(rng, requests, ratio))
-}
