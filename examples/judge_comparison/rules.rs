@@ -136,7 +136,7 @@ impl Rule for Kayenta {
             }
         }
         self.periods += 1;
-        let high = self.periods % 10 == 0
+        let high = self.periods.is_multiple_of(10)
             && kayenta_is_high(self.blue.make_contiguous(), self.green.make_contiguous());
         f64::from(u8::from(high))
     }

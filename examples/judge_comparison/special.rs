@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 use crate::contest::{DAY, Entry, Kind, Outcome, exceed, faulty, healthy, on_all_cores};
 use crate::grid::{Contender, contenders, faults};
-use crate::table::{number, percent, row};
+use crate::table::{number, percent, row, rows};
 use crate::world::{Course, Noise, World};
 
 fn head(first: &[&str], contenders: &[Contender]) {
@@ -88,8 +88,7 @@ pub(crate) fn print_bursts(days: u64, rollouts: u64) {
     names.extend(["blind", "x2", "x5", "20 %"].map(str::to_owned));
     row(&names);
     row(&vec!["---".to_owned(); names.len()]);
-    lines.iter().for_each(|line| row(line));
-    println!();
+    rows(&lines);
 }
 
 fn outcome_of(outcome: &Outcome) -> String {
@@ -133,8 +132,7 @@ pub(crate) fn print_outages(rollouts: u64) {
     names.push("ours: told apart".to_owned());
     row(&names);
     row(&vec!["---".to_owned(); names.len()]);
-    lines.iter().for_each(|line| row(line));
-    println!();
+    rows(&lines);
 }
 
 fn said_common(world: &World, settings: &Settings, rollouts: u64) -> f64 {
@@ -191,8 +189,7 @@ pub(crate) fn print_conditions(rollouts: u64) {
         line
     });
     head(&["condition", "cell and fault"], &contenders);
-    lines.iter().for_each(|line| row(line));
-    println!();
+    rows(&lines);
 }
 
 /// Kayenta judges whole series, so it is slow to simulate: fewer cells.
@@ -232,6 +229,5 @@ pub(crate) fn print_kayenta(rollouts: u64) {
     });
     row(&["cell", "rule", "false in 24 h", "x1.5", "x2", "x5", "20 %", "100 %"].map(str::to_owned));
     row(&vec!["---".to_owned(); 8]);
-    tables.iter().flatten().for_each(|line| row(line));
-    println!();
+    rows(tables.iter().flatten());
 }

@@ -17,6 +17,7 @@ struct Score {
     margin: f64,
     bursts: Vec<f64>,
     outage: f64,
+    uneven: f64,
     tail: f64,
     faults: Vec<Outcome>,
 }
@@ -88,6 +89,7 @@ fn score(settings: &Settings, days: u64, rollouts: u64) -> Score {
         margin: mean(&at_margin),
         bursts: bursts.collect(),
         outage: mean(&outages),
+        uneven: mean(&outages.iter().map(|w| World { outage_green: 1.5, ..*w }).collect::<Vec<_>>()),
         tail: quiet.iter().map(|most| exceed(most, -settings.alpha.ln() - 1e-12)).sum::<f64>()
             / quiet.len() as f64,
         faults,
@@ -103,7 +105,7 @@ pub(crate) fn print(title: &str, variants: &[Variant], days: u64, rollouts: u64)
     let scores = on_all_cores(variants, |variant| score(&variant.settings, days, rollouts));
     let mut head = vec!["variant".to_owned(), "as good".to_owned(), "at margin".to_owned()];
     head.extend(BURSTS.map(|(name, _)| name.to_owned()));
-    head.push("outage".to_owned());
+    head.extend(["outage", "outage, green 1.5 times as hard"].map(str::to_owned));
     head.extend(FAULTS.map(|(name, ..)| name.to_owned()));
     row(&head);
     row(&vec!["---".to_owned(); head.len()]);
@@ -111,7 +113,7 @@ pub(crate) fn print(title: &str, variants: &[Variant], days: u64, rollouts: u64)
         let mut line =
             vec![variant.name.to_owned(), format!("{:.4}", score.tail), format!("{:.4}", score.margin)];
         line.extend(score.bursts.iter().map(|share| format!("{share:.3}")));
-        line.push(format!("{:.3}", score.outage));
+        line.extend([score.outage, score.uneven].map(|share| format!("{share:.3}")));
         for (at, own) in score.faults.chunks(CELLS.len()).enumerate() {
             let default = &scores[0].faults[at * CELLS.len()..(at + 1) * CELLS.len()];
             let both =
@@ -146,7 +148,7 @@ pub(crate) fn ablation() -> Vec<Variant> {
         with("default", |_| {}),
         with("no restarts: all risk at the start", |s| (s.g_start, s.g_step, s.g_trickle) = (1.0, 0.0, 0.0)),
         with("no second view (blue's past)", |s| s.z_ref = 20.0),
-        with("no second key", |s| s.alpha_c = 0.5),
+        with("weak second key (alpha_c 0.5)", |s| s.alpha_c = 0.5),
         with("no wider margin while blue is sick", |s| s.rho_out = s.rho),
         with("no burstiness at all", |s| {
             (s.c0, s.np1, s.np_block, s.c60) = (1e6, 1e6, 1e6, 0.0);
@@ -162,7 +164,7 @@ pub(crate) fn ablation() -> Vec<Variant> {
         with("z_ref 0", |s| s.z_ref = 0.0),
         with("no cap of the past (cap_hist)", |s| s.cap_hist = 100.0),
         with("no cap of the sums (cap_cusum)", |s| s.cap_cusum = 100.0),
-        with("second key never starts anew", |s| s.q_reset = 0.0),
+        with("q_reset 0", |s| s.q_reset = 0.0),
         with("k_min 0", |s| s.k_min = 0.0),
         with("one alternative, 2", |s| s.grid = vec![2.0]),
         with("three alternatives", |s| s.grid = vec![1.5, 6.0, 1e3]),
@@ -179,22 +181,11 @@ pub(crate) fn candidates() -> Vec<Variant> {
         with("default", |_| {}),
         with("more on small faults", |s| s.grid_weights = Settings::default().prompt().grid_weights),
         with("more on the start", |s| (s.g_start, s.g_step, s.g_trickle) = (0.5, 0.1, 0.4)),
-        with("both: `prompt`", prompt),
-        with("prompt, npB 12", |s| {
+        with("phi 1", |s| s.phi = 1.0),
+        with("all three: `prompt`", prompt),
+        with("prompt, q_reset 0", |s| {
             prompt(s);
-            s.np_block = 12.0;
-        }),
-        with("prompt, npB 12, np1 20", |s| {
-            prompt(s);
-            (s.np_block, s.np1) = (12.0, 20.0);
-        }),
-        with("prompt, c0 20, npB 12, np1 20", |s| {
-            prompt(s);
-            (s.c0, s.np_block, s.np1) = (20.0, 12.0, 20.0);
-        }),
-        with("prompt, c60 0.003", |s| {
-            prompt(s);
-            s.c60 = 0.003;
+            s.q_reset = 0.0;
         }),
         with("prompt, z_ref 1.5", |s| {
             prompt(s);
@@ -203,10 +194,6 @@ pub(crate) fn candidates() -> Vec<Variant> {
         with("prompt, alpha 0.1", |s| {
             prompt(s);
             s.alpha = 0.1;
-        }),
-        with("prompt, rho 1.05", |s| {
-            prompt(s);
-            s.rho = 1.05;
         }),
     ]
 }

@@ -189,8 +189,9 @@ impl Settings {
         Self { rho: 1.5, rho_p: 1.7, ..Self::default() }
     }
 
-    /// A judge with the same guarantee that finds faults of 1.5 to 2 times blue's rate a fifth sooner, for a little more
-    /// of the risk being used: most of the bet is on small faults, and more of it on a fault from the start.
+    /// A judge with the same guarantee that finds faults of 1.5 to 2 times blue's rate a fifth sooner and bears sticky
+    /// sessions, for a little more of the risk being used: most of the bet is on small faults, more of it on a fault
+    /// from the start, and all of blue's burstiness may be green's own.
     #[must_use]
     pub fn prompt(self) -> Self {
         let default = Self::default();
@@ -200,6 +201,7 @@ impl Settings {
             g_start: 0.5,
             g_step: 0.1,
             g_trickle: 0.4,
+            phi: 1.0,
             ..self
         }
     }
