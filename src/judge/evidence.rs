@@ -138,6 +138,9 @@ impl Evidence {
 
     /// Takes in one period of both sides and judges. Periods come once each, oldest first.
     ///
+    /// [`Counts::NONE`] says that a side *had* no requests; a green without any while blue has some will count as
+    /// silent. A period that could not be read for either side is missing: pass `NONE` for both.
+    ///
     /// Whatever is impossible in the counts is cleaned away first (see [`Counts::cleaned`]).
     pub fn update(&mut self, settings: &Settings, blue: Counts, green: Counts, period_s: f64) -> Reading {
         let (s, blue, green, period_s) = (settings, blue.cleaned(), green.cleaned(), clean_period(period_s));
