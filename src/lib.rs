@@ -9,6 +9,7 @@
 /// The statistics that decide whether green serves its users as well as blue does.
 pub mod judge;
 pub mod domain;
+pub mod config;
 pub mod clock;
 pub mod telemetry;
 pub mod aws;

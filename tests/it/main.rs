@@ -14,3 +14,4 @@ mod aws_stand_in;
 mod aws_stand_in_faults;
 mod aws_stand_in_metrics;
 mod aws_stand_in_rules;
+mod documents;
