@@ -189,6 +189,11 @@ impl Handle {
         }
     }
 
+    /// Why all forward moves are frozen, if they are.
+    pub fn frozen(&self) -> Option<String> {
+        self.shared.freeze.borrow().clone()
+    }
+
     /// Looks at a route without moving anything: for dry runs.
     pub async fn inspect(&self, route: &Route) -> Result<(Inspection, Vec<RuleSeen>), Trouble> {
         let router = &self.shared.ports.router;
