@@ -1,5 +1,4 @@
 //! One period of one check, and what its evidence takes to store.
-#![expect(missing_docs, reason = "criterion's macros write undocumented functions")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use greenshift::judge::{Counts, Evidence, Settings, Traffic, forecast};

@@ -13,6 +13,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
+use futures::future::BoxFuture;
 
 pub use aws_sdk_elasticloadbalancingv2::config::Credentials;
 pub use budget::{Bucket, Quota, RateBudget, RateBudgets};
@@ -172,16 +173,18 @@ impl AwsClients {
         self.budgets.of(account, region)
     }
 
-    /// Awaits one SDK call, tells the observer, and puts an error into operator's words.
-    pub async fn call<T, E>(
-        &self,
+    /// Awaits one SDK call, tells the observer, and puts an error into operator's words. Boxed, because the SDK's futures
+    /// are tens of kilobytes each.
+    pub fn call<'a, T, E>(
+        &'a self,
         call: Call,
-        sending: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, CallError>
+        sending: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, CallError>>
     where
+        T: Send + 'a,
         E: ServiceError,
     {
-        call::observe(self.observer.as_ref(), call, sending).await
+        Box::pin(call::observe(self.observer.as_ref(), call, sending))
     }
 }
 
@@ -206,8 +209,11 @@ fn regional(config: &SdkConfig, region: &str) -> Regional {
         elb = elb.region(region.clone());
         cloudwatch = cloudwatch.region(region);
     }
-    // A custom partition owns its quota: it is shared neither with the forward client nor with other regions.
-    let rollback = elb.clone().retry_partition(RetryPartition::custom("greenshift-rollback").build());
+    // A custom partition owns its quota of retries; without one, all clients of a service and region share it.
+    let quota = |name: &'static str| RetryPartition::custom(name).build();
+    let rollback = elb.clone().retry_partition(quota("greenshift-rollback"));
+    let elb = elb.retry_partition(quota("greenshift-forward"));
+    let cloudwatch = cloudwatch.retry_partition(quota("greenshift-metrics"));
     Regional {
         elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(elb.build()),
         elb_rollback: aws_sdk_elasticloadbalancingv2::Client::from_conf(rollback.build()),

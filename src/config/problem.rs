@@ -72,12 +72,12 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(severity: Severity, place: &Place, pointer: &str, what: impl Into<String>) -> Self {
-        Self { severity, pointer: pointer.to_owned(), what: what.into(), help: None, place: place.clone() }
+        Self { severity, pointer: plain(pointer), what: plain(&what.into()), help: None, place: place.clone() }
     }
 
     #[must_use]
     pub(crate) fn with_help(mut self, help: Option<impl Into<String>>) -> Self {
-        self.help = help.map(Into::into);
+        self.help = help.map(|help| plain(&help.into()));
         self
     }
 
@@ -115,8 +115,24 @@ impl Problem {
     }
 }
 
+/// Longest message: what a document holds is quoted in it, and may be of any length.
+const MESSAGE_MAX: usize = 500;
+
+/// A message that cannot write to the terminal it is shown on, nor fill it.
+fn plain(message: &str) -> String {
+    let shown = |c: char| {
+        let escape = if c.is_control() { c.escape_default().to_string() } else { String::new() };
+        if escape.is_empty() { c.to_string() } else { escape }
+    };
+    let mut plain: String = message.chars().take(MESSAGE_MAX).map(shown).collect();
+    if message.chars().nth(MESSAGE_MAX).is_some() {
+        plain.push('…');
+    }
+    plain
+}
+
 /// Longest stretch of a source line that is shown; a document may be one line of a megabyte.
-const SHOWN_MAX: usize = 100;
+const SHOWN_MAX: usize = 140;
 /// Characters before the marked place that stay visible when a line is cut.
 const SHOWN_BEFORE: usize = 40;
 
@@ -194,6 +210,9 @@ impl fmt::Display for DocumentErrors {
 
 impl std::error::Error for DocumentErrors {}
 
+/// Most problems that are kept: who made more has one cause for them.
+const PROBLEMS_MAX: usize = 100;
+
 /// Problems as they are found. A document is read to its end, so that its author sees all of them at once.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -207,6 +226,11 @@ impl Findings {
 
     /// The value and its warnings when nothing was wrong, else every problem.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Problem>), DocumentErrors> {
+        // A refusal comes first when there are too many: warnings must not crowd it out.
+        if self.problems.len() > PROBLEMS_MAX {
+            self.problems.sort_by_key(|problem| problem.severity);
+            self.problems.truncate(PROBLEMS_MAX);
+        }
         self.problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
         let refused = self.problems.iter().any(|problem| problem.severity == Severity::Error);
         match value {

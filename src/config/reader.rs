@@ -128,9 +128,10 @@ impl<'n> At<'n> {
         };
         if items.len() > max {
             self.error(out, format!("{what} has {} items; at most {max} are allowed", items.len()), None::<String>);
+            return None;
         }
         let item = |(index, node)| At { node, pointer: format!("{}/{index}", self.pointer) };
-        Some(items.iter().take(max).enumerate().map(item).collect())
+        Some(items.iter().enumerate().map(item).collect())
     }
 
     /// The entries of a mapping with free keys, which must not repeat.
@@ -175,11 +176,11 @@ impl<'n> At<'n> {
                 );
                 (format!("`{name}` is not a field of {what}"), help)
             };
-            out.push(Problem::new(Severity::Error, field.key, &field.value.pointer, text).with_help(Some(help)));
+            field.key_error(out, text, help);
             false
         });
         let refused = fields.len() < found;
-        Some(Fields { what: what.to_owned(), whole: self.clone(), refused, meant, fields })
+        Some(Fields { what: what.to_owned(), whole: self.clone(), refused, meant, known: fields })
     }
 
     fn mismatch<T>(&self, what: &str, kind: &str, out: &mut Findings) -> Option<T> {
@@ -210,7 +211,14 @@ pub(crate) struct Fields<'n> {
     whole: At<'n>,
     refused: bool,
     meant: Vec<String>,
-    fields: BTreeMap<&'n str, Field<'n>>,
+    known: BTreeMap<&'n str, Field<'n>>,
+}
+
+impl Field<'_> {
+    /// Notes that the key itself is wrong.
+    pub(crate) fn key_error(&self, out: &mut Findings, what: impl Into<String>, help: impl Into<String>) {
+        out.push(Problem::new(Severity::Error, self.key, &self.value.pointer, what).with_help(Some(help)));
+    }
 }
 
 impl<'n> Fields<'n> {
@@ -221,7 +229,7 @@ impl<'n> Fields<'n> {
 
     /// A field that may be left out.
     pub(crate) fn get(&self, name: &str) -> Option<&At<'n>> {
-        self.fields.get(name).map(|field| &field.value)
+        self.known.get(name).map(|field| &field.value)
     }
 
     /// A field that must be there.
@@ -231,7 +239,7 @@ impl<'n> Fields<'n> {
         let misspelt = self.meant.iter().any(|meant| meant == name);
         if found.is_none() && !misspelt {
             let help = Some(format!("write `{name}: {example}`"));
-            self.whole.error(out, format!("`{name}` is missing from {}", self.what), help);
+            self.whole.error(out, format!("{} needs `{name}`", self.what), help);
         }
         found
     }
@@ -243,12 +251,12 @@ impl<'n> Fields<'n> {
 
     /// Whether no field is there, known or not.
     pub(crate) fn is_bare(&self) -> bool {
-        self.fields.is_empty() && !self.refused
+        self.known.is_empty() && !self.refused
     }
 
     /// The names that are there.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'n str> {
-        self.fields.keys().copied()
+        self.known.keys().copied()
     }
 }
 
@@ -257,10 +265,17 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// Longest name that is compared with known ones: what is longer is none of them.
+const NAME_MAX: usize = 64;
+
 /// The known name that is likely meant, if one is near enough: at most one change in three characters.
 pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let plain = name.to_ascii_lowercase().replace('-', "_");
-    let near = known.iter().map(|known| (strsim::damerau_levenshtein(&plain, known), *known)).min()?;
+    let normal = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    let plain = normal(name);
+    if plain.len() > NAME_MAX {
+        return None;
+    }
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(&plain, &normal(known)), *known)).min()?;
     let allowed = near.1.chars().count().max(plain.chars().count()).div_ceil(3);
     (near.0 <= allowed).then_some(near.1)
 }

@@ -82,7 +82,7 @@ fn options() -> serde_saphyr::Options {
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
-        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     }
 }
@@ -130,19 +130,14 @@ fn unreadable(source: &Arc<Source>, error: &serde_saphyr::Error) -> Problem {
     let place = error.location().map_or_else(|| Place::start(source), |at| place(source, at));
     let message = error.to_string();
     // The place is shown anyway.
-    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _place)| message);
+    let message = message.split_once(" at line ").map_or(message.as_str(), |(message, _place)| message);
+    let limits = ["budget breached", "alias replay", "alias expansion", "recursion limit", "nesting"];
+    let over_limit = limits.iter().any(|start| message.starts_with(start));
     #[expect(clippy::wildcard_enum_match_arm, reason = "somebody else's enum: all others speak for themselves")]
     let (what, help) = match error {
-        E::Budget { .. }
-        | E::AliasReplayLimitExceeded { .. }
-        | E::AliasReplayStackDepthExceeded { .. }
-        | E::AliasExpansionLimitExceeded { .. }
-            if !message.contains("Documents") =>
-        {
-            (
-                "the document is larger, or nested deeper, than any plan needs",
-                Some("write the values out, without anchors"),
-            )
+        _ if over_limit && !message.contains("Documents") => {
+            let help = "write values out instead of using anchors, and nest no deeper than the fields ask for";
+            ("the document is larger, or nested deeper, than any plan needs", Some(help))
         }
         E::Budget { .. } | E::MultipleDocuments { .. } => {
             ("a second document begins here", Some("one file holds one document: remove `---` and what follows it"))
@@ -151,7 +146,6 @@ fn unreadable(source: &Arc<Source>, error: &serde_saphyr::Error) -> Problem {
         _ if message.starts_with("tabs disallowed") => {
             ("a tab stands where YAML wants blanks", Some("indent with blanks"))
         }
-        _ if message.starts_with("recursion limit") => ("the document is nested too deep", None),
         _ if message.starts_with("mapping values are not allowed") => {
             (message, Some("if `: ` belongs to a text, write the text in quotes; else check the indentation"))
         }

@@ -127,7 +127,7 @@ fn mark(shared: &Shared, rollout: &Rollout, claim: bool) {
         match tokio::time::timeout(WRITE_MAX, work).await {
             Ok(Ok(())) => {}
             Ok(Err(trouble)) => {
-                tracing::warn!(rollout = %name, claim, trouble = trouble.message, "owner tag not changed")
+                tracing::warn!(rollout = %name, claim, trouble = trouble.message, "owner tag not changed");
             }
             Err(_elapsed) => tracing::warn!(rollout = %name, claim, "owner tag not changed: no answer in time"),
         }

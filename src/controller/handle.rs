@@ -99,7 +99,13 @@ impl Handle {
         let created = journal.create(&name, &rules, vec![event]).await.map_err(|error| match error {
             JournalError::Exists(name) => CreateError::Exists(name),
             JournalError::RuleTaken { rule, owner } => CreateError::RuleTaken { rule, owner },
-            other => CreateError::Journal(other),
+            other @ (JournalError::Conflict { .. }
+            | JournalError::Superseded { .. }
+            | JournalError::NotFound(_)
+            | JournalError::Unwritable { .. }
+            | JournalError::Unreadable(_)
+            | JournalError::Unusable(_)
+            | JournalError::Store(_)) => CreateError::Journal(other),
         })?;
         let rollout = load(journal.as_ref(), &name).await.map_err(|error| match error {
             StartError::Journal(error) => CreateError::Journal(error),

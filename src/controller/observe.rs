@@ -66,7 +66,7 @@ impl Observer {
                 }
             }
         };
-        seen.frozen = shared.freeze.borrow().clone();
+        seen.frozen.clone_from(&shared.freeze.borrow());
         self.remember(&mut seen, &wants, now);
         seen
     }

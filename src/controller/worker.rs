@@ -28,7 +28,8 @@ pub(crate) enum Message {
     Wake,
 }
 
-/// After a write the next look comes this soon, to see it on every rule.
+/// After a write the next look comes this soon, to see it on every rule; then after twice as long, and so on, up to the
+/// usual time between ticks.
 const READ_BACK: Duration = Duration::from_millis(250);
 
 /// A journal that fails is tried again after this long.
@@ -62,14 +63,23 @@ impl Worker {
     /// Ticks until `stop`; a tick under way is finished first.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut due = Instant::now() + self.first_wait();
+        let mut unconfirmed = 0;
         while self.wait(due, &stop).await {
             let lag = Instant::now().saturating_duration_since(due);
-            let pause = match self.tick(lag).await {
-                Ok(()) if self.applier.wrote() => READ_BACK.min(self.shared.settings.tick_interval),
-                Ok(()) => self.shared.settings.tick_interval,
-                Err(error) => self.recover(error, &stop).await,
-            };
-            due = Instant::now() + pause;
+            if let Err(error) = self.tick(lag).await {
+                self.recover(error, &stop).await;
+            }
+            unconfirmed = if self.applier.wrote() { unconfirmed + 1 } else { 0 };
+            due = Instant::now() + self.pause(unconfirmed);
+        }
+    }
+
+    /// Time until the next tick, the writes of so many ticks in a row not being confirmed.
+    fn pause(&self, unconfirmed: u32) -> Duration {
+        let usual = self.shared.settings.tick_interval;
+        match unconfirmed {
+            0 => usual,
+            ticks => READ_BACK.saturating_mul(2_u32.saturating_pow(ticks - 1)).min(usual),
         }
     }
 
@@ -192,27 +202,28 @@ impl Worker {
     }
 
     /// After a failed append nobody can know what is on disk: load again before deciding anything.
-    async fn recover(&mut self, error: JournalError, stop: &CancellationToken) -> Duration {
+    async fn recover(&mut self, error: JournalError, stop: &CancellationToken) {
         let name = self.rollout.spec.name.clone();
         if let JournalError::Superseded { .. } = error {
             tracing::error!(rollout = %name, %error, "another process has taken over; this one stops");
             self.shared.stop.cancel();
-            return Duration::ZERO;
+            return;
         }
         tracing::error!(rollout = %name, %error, "nothing could be recorded, so nothing was done");
         loop {
+            // Whoever asks waits meanwhile, so the next tick would come at once.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(JOURNAL_RETRY) => {}
+            }
             match load(self.shared.ports.journal.as_ref(), &name).await {
                 Ok(rollout) => {
                     self.rollout = rollout;
-                    return JOURNAL_RETRY.min(self.shared.settings.tick_interval);
+                    return;
                 }
                 Err(error) => {
-                    tracing::error!(rollout = %name, error = &error as &dyn std::error::Error, "the journal cannot be read")
+                    tracing::error!(rollout = %name, error = &error as &dyn std::error::Error, "the journal cannot be read");
                 }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Duration::ZERO,
-                () = tokio::time::sleep(JOURNAL_RETRY) => {}
             }
         }
     }

@@ -187,6 +187,7 @@ impl Evidence {
             },
             margin,
             usual_ratio: expected.usual_ratio,
+            recent_bad: self.recent_bad,
             missing: self.missing,
             step: self.since_step,
             suspicion: self.since_change,

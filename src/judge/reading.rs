@@ -114,6 +114,8 @@ pub struct Reading {
     pub margin: f64,
     /// Blue's usual rate before this period, or `None` when too little is known.
     pub usual_ratio: Option<f64>,
+    /// Green's recent bad requests, decayed; a rollback needs `k_min` of them.
+    pub recent_bad: f64,
     /// Green requests that should have come since the last one came.
     pub missing: f64,
     /// Everything since the step began.

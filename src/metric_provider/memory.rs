@@ -168,13 +168,11 @@ impl Inside {
     fn period(&self, routed: Option<&Routed>, query: &Query, start: Timestamp, now: Timestamp) -> Option<Period> {
         let versions = routed.and_then(|routed| routed.periods.get(&start));
         let pushed = versions.and_then(|versions| versions.iter().rev().find(|version| version.visible_from <= now));
-        match pushed {
-            Some(version) => Some(version.period.clone()),
-            None => {
-                let source = self.source.as_ref()?;
-                source.period(&query.route, start, query.interval).map(|period| Period { start, ..period })
-            }
+        if let Some(version) = pushed {
+            return Some(version.period.clone());
         }
+        let source = self.source.as_ref()?;
+        source.period(&query.route, start, query.interval).map(|period| Period { start, ..period })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod alb;
 mod course;
+pub mod memory;
 
 use async_trait::async_trait;
 

@@ -51,11 +51,7 @@ pub(crate) fn snapshot(world: &World, arn: &str) -> Value {
 fn modify_listener(world: &mut World, params: &Params, read: Read) -> Changed {
     let arn = text(params, "ListenerArn").unwrap_or_default().to_owned();
     if world.listener(&arn).is_none() {
-<<<<<<< HEAD
-        return Err(AwsError::refused("ListenerNotFound", format!("One or more listeners not found: '{arn}'")));
-=======
         return Err(AwsError::refused("ListenerNotFound", format!("One or more listeners '{arn}' not found")));
->>>>>>> main
     }
     let before = snapshot(world, &arn);
     if let Some(asked) = list(params, "DefaultActions") {

@@ -63,9 +63,13 @@ impl Fault {
             Self::Throttle => throttled(),
             Self::InternalFailure => AwsError::with_status("InternalFailure", "Service failure", 500),
             Self::Unavailable => AwsError::with_status("ServiceUnavailable", "Service unavailable", 503),
+<<<<<<< HEAD
+            Self::AccessDenied => denied(operation),
+=======
             Self::AccessDenied => {
                 AwsError::with_status("AccessDenied", format!("User is not authorized to perform: {operation}"), 403)
             }
+>>>>>>> cloudwatch
             Self::Refuse { code, status } => AwsError::with_status(code, "Refused by the stand-in", *status),
             Self::AnswerLate { .. }
             | Self::ArriveLate { .. }
@@ -83,6 +87,14 @@ impl Fault {
 /// What AWS answers when a rate limit is exceeded.
 pub(crate) fn throttled() -> AwsError {
     AwsError::refused("ThrottlingException", "Rate exceeded")
+}
+
+/// What AWS answers when no policy allows an action.
+pub(crate) fn denied(action: &str) -> AwsError {
+    let who = "arn:aws:sts::123456789012:assumed-role/greenshift/controller";
+    let why = "because no identity-based policy allows the action";
+    let message = format!("User: {who} is not authorized to perform: {action} {why}");
+    AwsError::with_status("AccessDenied", message, 403)
 }
 
 /// When a fault strikes.

@@ -10,6 +10,7 @@ use super::state::State;
 use super::traffic::{Behaviour, Traffic};
 use super::typical::BlueGreen;
 use super::world::{Settings, World, weights};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
@@ -133,6 +134,11 @@ impl AwsStandIn {
     /// Every request so far that was to change something.
     pub(crate) fn modifications(&self) -> Vec<Entry> {
         self.requests().into_iter().filter(Entry::is_modify).collect()
+    }
+
+    /// The IAM actions that were asked for so far.
+    pub(crate) fn actions(&self) -> BTreeSet<String> {
+        self.requests().iter().map(|entry| entry.action.clone()).collect()
     }
 
     /// How often this operation was asked for.

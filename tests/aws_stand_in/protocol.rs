@@ -31,6 +31,18 @@ impl Service {
     }
 }
 
+impl Call {
+    /// Its name in IAM policies.
+    pub(crate) fn iam_action(&self) -> String {
+        let prefix = match self.service {
+            Service::Elbv2 => "elasticloadbalancing",
+            Service::Cloudwatch => "cloudwatch",
+            Service::Sts => "sts",
+        };
+        format!("{prefix}:{}", self.operation)
+    }
+}
+
 /// How a request came, and so how its answer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,6 +153,8 @@ fn cbor_to_json(value: Cbor) -> Value {
 
 fn json_to_cbor(name: &str, value: &Value) -> Cbor {
     match value {
+        // JSON has no NaN
+        Value::Null if name == "Values" => Cbor::Float(f64::NAN),
         Value::Null => Cbor::Null,
         Value::Bool(flag) => Cbor::Bool(*flag),
         Value::Number(number) if TIMES.contains(&name) => {

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) protocol: Protocol,
     /// The operation.
     pub(crate) operation: String,
+    /// Its name in IAM policies.
+    pub(crate) action: String,
     /// Its parameters.
     pub(crate) params: Map<String, Value>,
     /// The access key that signed it.

@@ -107,7 +107,7 @@ async fn answer(
 /// Carries the call out, as often as faults want, and logs it.
 fn carry_out(shared: &Shared, call: &Call, faults: &[Fault]) -> Result<serde_json::Value, AwsError> {
     let mut state = shared.lock();
-    if let Some(error) = faults.iter().find_map(|fault| fault.refusal(&call.operation)) {
+    if let Some(error) = faults.iter().find_map(|fault| fault.refusal(&call.iam_action())) {
         state.note(call, Outcome::Refused(error.code.clone()), None);
         return Err(error);
     }

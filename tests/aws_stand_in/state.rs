@@ -4,7 +4,7 @@ use super::clock::{Clock, Millis};
 use super::cloudwatch::{self, Statuses, View};
 use super::elb_describe::{Read, describe};
 use super::elb_modify::{Change, modify};
-use super::faults::{Buckets, Fault, Faults};
+use super::faults::{Buckets, Fault, Faults, denied};
 use super::metric_store::MetricStore;
 use super::protocol::{Call, Service};
 use super::request_log::{Entry, Outcome, RequestLog};
@@ -94,6 +94,9 @@ impl State {
     /// Carries a call out.
     pub(crate) fn carry_out(&mut self, call: &Call, stale: bool) -> Done {
         let read = Read { now: self.clock.now(), stale };
+        if let Err(error) = self.authorize(call) {
+            return Done { outcome: Err(error), change: None };
+        }
         if let Err(error) = self.buckets.take(&self.world.settings, &call.operation, read.now) {
             return Done { outcome: Err(error), change: None };
         }
@@ -110,6 +113,18 @@ impl State {
                 Done::plain(cloudwatch::answer(&view, &call.operation, &call.params), call)
             }
             Service::Sts => Done::plain(sts::answer(&self.world, &call.operation, &call.params, read.now), call),
+<<<<<<< HEAD
+        }
+    }
+
+    /// What the caller's IAM policy says; everybody may ask who they are.
+    fn authorize(&self, call: &Call) -> Result<(), AwsError> {
+        let action = call.iam_action();
+        match &self.world.settings.allowed_actions {
+            Some(allowed) if action != "sts:GetCallerIdentity" && !allowed.contains(&action) => Err(denied(&action)),
+            _ => Ok(()),
+=======
+>>>>>>> cloudwatch
         }
     }
 
@@ -131,6 +146,7 @@ impl State {
             service: call.service,
             protocol: call.protocol,
             operation: call.operation.clone(),
+            action: call.iam_action(),
             params: call.params.clone(),
             access_key: call.access_key.clone(),
             outcome,

@@ -57,9 +57,7 @@ pub(crate) fn parse_form(body: &str) -> Result<Map<String, Value>, AwsError> {
             }
             node = slot.as_object_mut().unwrap();
         }
-        let in_a_map = path.contains(&"entry");
-        let typed = if in_a_map { Value::String(value) } else { typed(last, value)? };
-        node.insert((*last).to_owned(), typed);
+        node.insert((*last).to_owned(), typed(last, value)?);
     }
     Ok(root.into_iter().map(|(key, value)| (key, fold_lists(value))).collect())
 }

@@ -197,6 +197,8 @@ pub(crate) struct Settings {
     pub(crate) cloudwatch_bucket: (f64, f64),
     /// Tag keys that a policy protects: adding or removing one is denied.
     pub(crate) protected_tag_keys: BTreeSet<String>,
+    /// The IAM actions that the caller may take, such as `elasticloadbalancing:ModifyRule`; `None`: all.
+    pub(crate) allowed_actions: Option<BTreeSet<String>>,
     /// Accept metric periods of 1, 5, 10 and 30 seconds.
     pub(crate) high_resolution: bool,
     /// The most datapoints in one answer of `GetMetricData`.
@@ -215,6 +217,7 @@ impl Default for Settings {
             modify_bucket: (20.0, 3.0),
             cloudwatch_bucket: (50.0, 50.0),
             protected_tag_keys: BTreeSet::new(),
+            allowed_actions: None,
             high_resolution: false,
             max_datapoints: 100_800,
         }

@@ -8,6 +8,7 @@ use crate::aws_stand_in::{
 use crate::aws_stand_in_rules::{forward, sdk};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
+use aws_sdk_elasticloadbalancingv2::error::SdkError;
 use aws_sdk_elasticloadbalancingv2::types::{RuleCondition, Tag};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::time::{Duration, Instant};
@@ -28,11 +29,22 @@ async fn started() -> Setup {
 }
 
 impl Setup {
-    /// Sets the rule to blue/green; the error is its code, or empty when there was no proper answer.
+    /// Sets the rule to blue/green; the error is its code, or what became of the connection.
     async fn set(&self, blue: i32, green: i32) -> Result<(), String> {
         let action = forward(&[(&self.app.blue, blue), (&self.app.green, green)]);
         let sent = self.elb.modify_rule().rule_arn(&self.app.rule).actions(action).send().await;
-        sent.map(drop).map_err(|error| error.code().unwrap_or_default().to_owned())
+        sent.map(drop).map_err(|error| {
+            let text = format!("{error:?}");
+            if matches!(error, SdkError::TimeoutError(_)) {
+                "timed out".to_owned()
+            } else if matches!(error, SdkError::DispatchFailure(_)) {
+                if text.contains("ConnectionReset") { "reset".to_owned() } else { "closed".to_owned() }
+            } else if matches!(error, SdkError::ResponseError(_)) {
+                "cut".to_owned()
+            } else {
+                error.code().unwrap_or_default().to_owned()
+            }
+        })
     }
 
     async fn seen(&self) -> Result<Vec<i32>, String> {
@@ -53,10 +65,10 @@ impl Setup {
 
 #[tokio::test]
 async fn a_request_can_be_lost_on_the_way_there() {
-    for fault in [Fault::Reset, Fault::Hang] {
+    for (fault, seen) in [(Fault::Reset, "reset"), (Fault::Hang, "timed out")] {
         let setup = started().await;
         setup.aws.fault_times("ModifyRule", fault.clone(), 1);
-        assert_eq!(setup.set(90, 10).await, Err(String::new()), "{fault:?}");
+        assert_eq!(setup.set(90, 10).await, Err(seen.to_owned()), "{fault:?}");
         assert_eq!(setup.last_outcome(), Outcome::NeverArrived);
         assert_eq!(setup.split(), (100, 0));
         assert_eq!(setup.set(90, 10).await, Ok(()), "only once");
@@ -65,10 +77,16 @@ async fn a_request_can_be_lost_on_the_way_there() {
 
 #[tokio::test]
 async fn a_request_can_be_carried_out_and_its_answer_lost() {
-    for fault in [Fault::LoseAnswer, Fault::ApplyThenHang, Fault::CutAnswer { bytes: 200 }] {
+    let cases = [
+        (Fault::LoseAnswer, "closed"),
+        (Fault::ApplyThenHang, "timed out"),
+        (Fault::CutAnswer { bytes: 20 }, "closed"),
+        (Fault::CutAnswer { bytes: 400 }, "cut"),
+    ];
+    for (fault, seen) in cases {
         let setup = started().await;
         setup.aws.fault_times("Modify*", fault.clone(), 1);
-        assert_eq!(setup.set(90, 10).await, Err(String::new()), "{fault:?}");
+        assert_eq!(setup.set(90, 10).await, Err(seen.to_owned()), "{fault:?}");
         assert_eq!(setup.last_outcome(), Outcome::AnswerLost);
         assert_eq!(setup.split(), (90, 10));
         assert_eq!(setup.seen().await, Ok(vec![90, 10]));
@@ -155,9 +173,26 @@ async fn a_change_is_seen_and_followed_later_than_it_is_accepted() {
 }
 
 #[tokio::test]
+async fn an_action_that_no_policy_allows_is_denied() {
+    let setup = started().await;
+    let policy = ["elasticloadbalancing:DescribeRules".to_owned()];
+    setup.aws.settings(|settings| settings.allowed_actions = Some(policy.into()));
+    assert_eq!(setup.seen().await, Ok(vec![100, 0]));
+    assert_eq!(setup.set(90, 10).await, Err("AccessDenied".to_owned()));
+    assert_eq!(setup.split(), (100, 0));
+    let sts = aws_sdk_sts::Client::new(&sdk(&setup.aws).await);
+    assert!(sts.get_caller_identity().send().await.is_ok());
+    let asked: Vec<String> = setup.aws.actions().into_iter().collect();
+    let expected = ["elasticloadbalancing:DescribeRules", "elasticloadbalancing:ModifyRule", "sts:GetCallerIdentity"];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
 async fn token_buckets_throttle_and_refill() {
     let setup = started().await;
     setup.aws.settings(|settings| settings.throttle = true);
+    assert_eq!(setup.set(90, 10).await, Ok(()));
+    setup.aws.advance(60_000);
     for number in 0..20 {
         assert_eq!(setup.set(90, 10).await, Ok(()), "{number}");
     }

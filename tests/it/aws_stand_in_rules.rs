@@ -332,6 +332,8 @@ async fn long_lists_come_in_pages() {
     assert_eq!(all.len(), 102);
     assert_eq!(all.last().unwrap().is_default(), Some(true));
     assert_eq!(aws.count("DescribeRules"), 3);
+    let first = elb.describe_rules().listener_arn(&app.listener).page_size(40).send().await.unwrap();
+    assert_eq!(first.rules().len(), 40);
     let wide = elb.describe_rules().listener_arn(&app.listener).page_size(401).send().await.unwrap_err();
     assert_eq!(wide.code(), Some("ValidationError"));
     let odd = elb.describe_rules().listener_arn(&app.listener).marker("odd").send().await.unwrap_err();

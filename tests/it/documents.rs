@@ -1,4 +1,5 @@
 //! Documents that people write: what is taken, and what is said about what is not.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,4 +35,35 @@ fn every_bad_document_is_refused_with_its_message() {
             insta::assert_snapshot!(name, shown);
         }
     });
+}
+
+#[test]
+fn a_problem_is_also_data() {
+    let text = fs::read_to_string(folder("tests/it/documents/bad/several_at_once.yaml")).unwrap();
+    let errors = rollout::parse("rollout.yaml", &text).unwrap_err();
+    assert_eq!(errors.errors().count() + 2, errors.problems().len(), "two of them are warnings");
+    let hold = errors.errors().find(|problem| problem.pointer() == "/steps/0/hold").unwrap();
+    assert_eq!((hold.line(), hold.column(), hold.source_name()), (10, 25, "rollout.yaml"));
+    assert!(hold.detail().starts_with("`5 minuets` is not a duration"), "{}", hold.detail());
+}
+
+#[test]
+fn json_is_read_as_yaml_is() {
+    let text = fs::read_to_string(folder("tests/it/documents/good/smallest.yaml")).unwrap();
+    let yaml = rollout::parse("rollout.yaml", &text).unwrap();
+    let shown = rollout::render(&yaml.spec);
+    for json in [serde_json::to_string(&shown).unwrap(), serde_json::to_string_pretty(&shown).unwrap()] {
+        assert_eq!(rollout::parse("rollout.json", &json).unwrap(), yaml);
+        let tabs = json.replace("  ", "\t");
+        assert_eq!(rollout::parse("rollout.json", &tabs).unwrap(), yaml);
+    }
+}
+
+#[test]
+fn the_smallest_document_has_the_standard_plan() {
+    let text = fs::read(folder("tests/it/documents/good/smallest.yaml")).unwrap();
+    let parsed = rollout::parse_bytes("rollout.yaml", &text).unwrap();
+    assert_eq!(parsed.spec.plan, greenshift::domain::plan::Plan::standard());
+    assert_eq!(parsed.warnings, []);
+    assert_eq!(rollout::lint("rollout.yaml", &text).unwrap(), "");
 }

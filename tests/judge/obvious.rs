@@ -336,10 +336,10 @@ fn obvious(events: &[Event], s: &Settings) -> Answer {
     let live = |t: usize| past[first + t].ng > 0.0;
     // Every process that was ever started, one by one.
     let mut concurrent = 0.0;
-    for start in 0..all.len() {
+    for (start, part) in parts.iter().enumerate() {
         for m in 0..s.grid.len() {
             if live(start) {
-                concurrent += parts[start] / j * (start..all.len()).map(|t| value(m, t)).sum::<f64>().exp();
+                concurrent += part / j * (start..all.len()).map(|t| value(m, t)).sum::<f64>().exp();
             }
         }
     }

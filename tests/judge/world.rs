@@ -271,7 +271,7 @@ impl<'a> Course<'a> {
         {
             (pb, pg) = (pb.max(level), pg.max(level));
         }
-        let (kb, kg) = if matches!(w.noise, Noise::Clusters(_)) && !faulty && pg < 0.05 && w.bias == 1.0 {
+        let (kb, kg) = if matches!(w.noise, Noise::Clusters(_)) && !faulty && pg < 0.05 && pg <= pb {
             let k = self.bad(rng, nb + ng, pb);
             let kg = binomial(rng, k, ng / (nb + ng).max(1.0)).min(ng);
             ((k - kg).min(nb), kg)

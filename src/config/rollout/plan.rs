@@ -119,11 +119,9 @@ fn no_data(fields: &Fields<'_>, plan: &Plan, out: &mut Findings) {
 
 /// What is allowed and still worth a word.
 fn advice(fields: &Fields<'_>, plan: &Plan, out: &mut Findings) {
-    if plan.bake == Span::ZERO {
-        if let Some(at) = fields.get("bake") {
-            let what = "without a bake nothing watches green once it has all of the traffic";
-            at.warn(out, what, Some("leave `bake` out for 1h"));
-        }
+    if let (Some(at), Span::ZERO) = (fields.get("bake"), plan.bake) {
+        let what = "without a bake nothing watches green once it has all of the traffic";
+        at.warn(out, what, Some("leave `bake` out for 1h"));
     }
     if let (Some(at), [_]) = (fields.get("steps"), plan.steps.as_slice()) {
         let what = "the only step gives green all of the traffic at once, before anything is proven";

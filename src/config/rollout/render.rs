@@ -2,18 +2,16 @@
 
 use jiff::civil::Time;
 
-use crate::config::share;
+use crate::config::written::{Duration, Percent, Share};
 use crate::domain::plan::{
     Analysis, Check, Fallback, HealthPolicy, OnDrift, Plan, Question, Route, Spec, Step, Tolerance,
 };
 use crate::domain::schedule::{Schedule, Window};
-use crate::domain::time::Span;
-use crate::domain::weight::Weight;
 
 use super::document::{
-    AlbDocument, AnalysisDocument, ApprovalWord, CheckDocument, Duration, FallbackWord, HealthDocument, HoldDocument,
-    MarginDocument, OnDriftWord, Percent, RolloutDocument, RouteDocument, ScheduleDocument, Share, StepDocument,
-    ToleranceDocument, WindowDocument,
+    AlbDocument, AnalysisDocument, ApprovalWord, CheckDocument, FallbackWord, HealthDocument, HoldDocument,
+    MarginDocument, OnDriftWord, RolloutDocument, RouteDocument, ScheduleDocument, StepDocument, ToleranceDocument,
+    WindowDocument,
 };
 
 impl From<&Spec> for RolloutDocument {
@@ -114,11 +112,10 @@ impl From<&Check> for CheckDocument {
 
 impl From<&Tolerance> for ToleranceDocument {
     fn from(tolerance: &Tolerance) -> Self {
-        let share = |share: f64| Share(share::written(share));
         Self {
-            margin: Some(MarginDocument { ratio: Some(tolerance.ratio), extra: Some(share(tolerance.extra)) }),
-            ceiling: tolerance.ceiling.map(share),
-            risk: Some(share(tolerance.risk)),
+            margin: Some(MarginDocument { ratio: Some(tolerance.ratio), extra: Some(tolerance.extra.into()) }),
+            ceiling: tolerance.ceiling.map(Share::from),
+            risk: Some(tolerance.risk.into()),
         }
     }
 }
@@ -150,18 +147,6 @@ fn day_name(day: i8) -> Option<&'static str> {
 fn clock(time: Time) -> String {
     let shown = time.to_string();
     shown.strip_suffix(":00").filter(|short| short.len() == 5).map_or(shown.clone(), str::to_owned)
-}
-
-impl From<Span> for Duration {
-    fn from(span: Span) -> Self {
-        Self(span.to_string())
-    }
-}
-
-impl From<Weight> for Percent {
-    fn from(weight: Weight) -> Self {
-        Self(weight.to_string())
-    }
 }
 
 impl From<Fallback> for FallbackWord {

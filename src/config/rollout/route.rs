@@ -31,7 +31,7 @@ pub(super) fn labels(at: &At<'_>, out: &mut Findings) -> BTreeMap<String, String
             let help = format!(
                 "use 1 to {LABEL_KEY_MAX} letters, digits, `.`, `_`, `-` and `/`, beginning with a letter or digit"
             );
-            field.value.error(out, format!("`{key}` cannot be the key of a label"), Some(help));
+            field.key_error(out, format!("`{key}` cannot be the key of a label"), help);
         }
         let Some(value) = field.value.text(&format!("the label `{key}`"), out) else { continue };
         if value.chars().count() > LABEL_VALUE_MAX || value.contains(char::is_control) {
@@ -91,15 +91,13 @@ fn rule_list<'n>(at: &At<'n>, out: &mut Findings) -> Option<Vec<Named<'n>>> {
             let what = format!("this rule is named twice; it is in line {} already", same.at.place().line);
             rule.at.error(out, what, Some("remove one of the two"));
         }
-        if let Some(first) = rules.first() {
-            if rule.must_share_home(first, out) && rule.balancer() != first.balancer() {
-                let what = format!(
-                    "this rule belongs to the load balancer `{}`, the first one to `{}`",
-                    rule.balancer(),
-                    first.balancer()
-                );
-                rule.at.error(out, what, Some("write one rollout for each load balancer"));
-            }
+        if let Some(first) = rules.first()
+            && rule.must_share_home(first, out)
+            && rule.balancer() != first.balancer()
+        {
+            let (this, that) = (rule.balancer(), first.balancer());
+            let what = format!("this rule belongs to the load balancer `{this}`, the first one to `{that}`");
+            rule.at.error(out, what, Some("write one rollout for each load balancer"));
         }
         rules.push(rule);
     }
@@ -135,7 +133,7 @@ struct Named<'n> {
 
 impl<'n> Named<'n> {
     fn read(at: &At<'n>, kind: Kind, out: &mut Findings) -> Option<Self> {
-        let text = at.text(if kind == Kind::Rule { "a rule" } else { "a target group" }, out)?;
+        let text = at.scalar(if kind == Kind::Rule { "a rule" } else { "a target group" }, "an ARN", out)?;
         let arn = Arn::new(text);
         match fault(&arn, kind) {
             None => Some(Self { arn, at: at.clone() }),

@@ -5,7 +5,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use crate::config::problem::Findings;
-use crate::config::reader::At;
+use crate::config::reader::{At, nearest};
 use crate::domain::schedule::{Schedule, Window, days};
 
 const WINDOWS_MAX: usize = 20;
@@ -76,7 +76,12 @@ fn zone(at: &At<'_>, out: &mut Findings) -> Option<String> {
     let text = at.text("`tz`", out)?;
     let known = TimeZone::get(text).is_ok();
     if !known {
-        let help = "use a name of the IANA database, such as `Europe/London` or `UTC`";
+        let names: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let help = nearest(text, &names).map_or_else(
+            || "use a name of the IANA database, such as `Europe/London` or `UTC`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
         at.error(out, format!("`{text}` is not a time zone that is known here"), Some(help));
     }
     known.then(|| text.to_owned())

@@ -102,7 +102,7 @@ fn drifted(draft: &mut Draft<'_>, rules: &[RuleSeen], foreign: &[String]) {
     if brake {
         let detail = "somebody else set green to 0: taken as an abort";
         draft.record(Event::DriftCleared);
-        super::safety::begin_rollback(draft, Phase::Aborted, Cause::new(CauseCode::External, detail));
+        super::safety::begin_rollback(draft, Phase::Aborted, &Cause::new(CauseCode::External, detail));
         return;
     }
     let same_structure = {

@@ -37,7 +37,7 @@ fn watch(draft: &mut Draft<'_>) {
             return fall_back(draft, draft.rollout.plan().on_failure, cause);
         }
         if let Some(cause) = green_is_dead(draft) {
-            return begin_rollback(draft, Phase::RolledBack, cause);
+            return begin_rollback(draft, Phase::RolledBack, &cause);
         }
         if let Some(cause) = common_cause(draft) {
             return cause.carry_out(draft);
@@ -76,7 +76,7 @@ fn green_is_dead(draft: &Draft<'_>) -> Option<Cause> {
 /// Does what the plan says: take the traffic back, or stay and ask a person.
 fn fall_back(draft: &mut Draft<'_>, fallback: Fallback, cause: Cause) {
     match fallback {
-        Fallback::Rollback => begin_rollback(draft, Phase::RolledBack, cause),
+        Fallback::Rollback => begin_rollback(draft, Phase::RolledBack, &cause),
         Fallback::Pause => {
             if draft.rollout.phase != Phase::Paused {
                 draft.pause(cause.code, cause.detail);
@@ -183,7 +183,7 @@ fn limits(draft: &mut Draft<'_>) {
 }
 
 /// Begins to take everything back to blue. Before green had anything, an abort ends at once.
-pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: Cause) {
+pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Cause) {
     let rollout = &draft.rollout;
     let nothing_moved = !rollout.green_has_traffic();
     if ends_in == Phase::Aborted && nothing_moved && draft.become_phase(Phase::Aborted, cause.clone()) {

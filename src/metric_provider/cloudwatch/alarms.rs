@@ -67,7 +67,7 @@ impl CloudWatch {
                 .max_records(100)
                 .set_next_token(token)
                 .send();
-            let page = self.clients.call(CALL, sending).await?;
+            let page = self.clients.call(CALL, Box::pin(sending)).await?;
             let single = page.metric_alarms().iter().map(|alarm| (alarm.alarm_name(), alarm.state_value()));
             let composite = page.composite_alarms().iter().map(|alarm| (alarm.alarm_name(), alarm.state_value()));
             for (name, state) in single.chain(composite) {

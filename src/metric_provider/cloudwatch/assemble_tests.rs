@@ -93,7 +93,7 @@ impl Case {
     fn read(&self) -> MetricsSeen {
         match self.seen_answer() {
             Seen::Read(metrics) => metrics,
-            other => panic!("{other:?}"),
+            other @ (Seen::NotAsked | Seen::Unreadable(_)) => panic!("{other:?}"),
         }
     }
 
@@ -101,7 +101,7 @@ impl Case {
     fn unreadable(&self) -> Trouble {
         match self.seen_answer() {
             Seen::Unreadable(trouble) => trouble,
-            other => panic!("{other:?}"),
+            other @ (Seen::NotAsked | Seen::Read(_)) => panic!("{other:?}"),
         }
     }
 }

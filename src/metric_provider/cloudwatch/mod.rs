@@ -20,8 +20,8 @@
 //! A rollout asks for 13 series, 19 with response times. `GetMetricData` costs about 0.01 USD for 1,000 series asked for,
 //! each time that they are asked for, however many data points come back. Read once a minute, a rollout with response
 //! times costs 19 × 60 / 1,000 × 0.01 = 0.0114 USD an hour, 0.27 USD a day; every 5 s, twelve times as much. A series that
-//! several rollouts want is asked for once. One call carries 500 series, so some 40 rollouts of one account, region and
-//! window (26 with response times).
+//! several rollouts want is asked for once. One call carries 500 series, so some 40 rollouts of one account and region
+//! (26 with response times).
 //!
 //! # What counts as an error
 //!

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::series::{Series, Wanted};
+use crate::domain::time::since;
 use crate::metric_provider::Query;
 
 /// Most series that one `GetMetricData` may ask for.
@@ -42,15 +43,16 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Adds a query, if the limit allows it.
-    fn join(&mut self, asked: &'a Asked) -> bool {
+    /// How many series more it would ask for with this query; `None` when that is too many.
+    fn growth(&self, asked: &Asked) -> Option<usize> {
         let new = asked.wanted.all().filter(|series| !self.series.contains(series)).count();
-        if self.series.len() + new > SERIES_MAX {
-            return false;
-        }
+        (self.series.len() + new <= SERIES_MAX).then_some(new)
+    }
+
+    fn add(&mut self, asked: &'a Asked) {
+        self.from = self.from.min(asked.query.from);
         self.series.extend(asked.wanted.all());
         self.asked.push(asked);
-        true
     }
 
     /// Two batches that together ask the same; `None` when there is only one query.
@@ -59,8 +61,7 @@ impl<'a> Batch<'a> {
             let (first, rest) = asked.split_first()?;
             let mut batch = Self::of(first);
             for asked in rest {
-                batch.series.extend(asked.wanted.all());
-                batch.asked.push(asked);
+                batch.add(asked);
             }
             Some(batch)
         };
@@ -69,15 +70,24 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Joins queries of the same account, region and window.
+/// Windows of at most this many periods are joined, whenever they begin: CloudWatch charges for series, not for data points,
+/// so a rollout may as well be given some minutes that another one asked for. Longer ones, into the past, are for those
+/// who need them.
+const SHORT: i64 = 60;
+
+/// Joins queries of the same account, region, interval and end.
 pub(super) fn plan(asked: &[Asked]) -> Vec<Batch<'_>> {
     let mut places: BTreeMap<_, Vec<Batch<'_>>> = BTreeMap::new();
     for asked in asked {
-        let place = (&asked.wanted.account, &asked.wanted.region, asked.query.from, asked.query.until);
+        let query = &asked.query;
+        let is_long = since(query.until, query.from).as_secs() > query.interval.as_secs().saturating_mul(SHORT);
+        let begin = is_long.then_some(query.from);
+        let place = (&asked.wanted.account, &asked.wanted.region, query.interval, query.until, begin);
         let batches = places.entry(place).or_default();
-        let joined = batches.last_mut().is_some_and(|batch| batch.join(asked));
-        if !joined {
-            batches.push(Batch::of(asked));
+        let fits = batches.iter_mut().filter_map(|batch| Some((batch.growth(asked)?, batch)));
+        match fits.min_by_key(|(growth, _)| *growth) {
+            Some((_, batch)) => batch.add(asked),
+            None => batches.push(Batch::of(asked)),
         }
     }
     places.into_values().flatten().collect()
@@ -88,7 +98,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::Arn;
     use crate::domain::plan::Route;
-    use crate::domain::time::{Span, after};
+    use crate::domain::time::{Span, after, before};
     use crate::metric_provider::cloudwatch::sample;
 
     fn asked(queries: Vec<Query>) -> Vec<Asked> {
@@ -129,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn other_windows_regions_and_accounts_are_other_calls() {
+    fn other_ends_regions_and_accounts_are_other_calls() {
         let mut elsewhere = sample::query();
         let Route::Alb(route) = &mut elsewhere.route;
         for arn in route.rules.iter_mut().chain([&mut route.blue_target_group, &mut route.green_target_group]) {
@@ -143,6 +153,15 @@ mod tests {
         let batches = plan(&all);
         assert_eq!(batches.len(), 4);
         assert!(batches.iter().all(|batch| batch.asked.len() == 1));
+    }
+
+    #[test]
+    fn short_windows_are_joined_and_long_ones_are_not() {
+        let begun = |minutes| Query { from: before(sample::query().from, Span::from_mins(minutes)), ..sample::query() };
+        let all = asked(vec![begun(0), begun(2), begun(50), begun(51), begun(120)]);
+        let batches = plan(&all);
+        let spans: Vec<_> = batches.iter().map(|batch| (batch.asked.len(), batch.from)).collect();
+        assert_eq!(spans, [(3, begun(50).from), (1, begun(120).from), (1, begun(51).from)]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl CloudWatch {
             .scan_by(ScanBy::TimestampAscending)
             .set_next_token(token)
             .send();
-        self.clients.call(CALL, sending).await
+        self.clients.call(CALL, Box::pin(sending)).await
     }
 }
 

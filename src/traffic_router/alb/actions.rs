@@ -223,7 +223,7 @@ fn tuple(arn: String, weight: u32) -> TargetGroupTuple {
 fn structure(actions: &[Action], route: &AlbRoute) -> String {
     let fixed: Value = actions.iter().map(|action| fixed_part(action, route)).collect();
     let digest = Sha256::digest(fixed.to_string().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", bytes::Bytes::copy_from_slice(&digest))
 }
 
 fn fixed_part(action: &Action, route: &AlbRoute) -> Value {

@@ -1,8 +1,11 @@
 //! Actions in the JSON that the AWS CLI prints and takes: for people, for plans, and for the digest of what must stay.
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, AuthenticateCognitoActionConfig, AuthenticateOidcActionConfig, FixedResponseActionConfig,
-    ForwardActionConfig, JwtValidationActionConfig, RedirectActionConfig, TargetGroupStickinessConfig,
+    Action, ActionTypeEnum, AuthenticateCognitoActionConditionalBehaviorEnum, AuthenticateCognitoActionConfig,
+    AuthenticateOidcActionConditionalBehaviorEnum, AuthenticateOidcActionConfig, FixedResponseActionConfig,
+    ForwardActionConfig, JwtValidationActionAdditionalClaim, JwtValidationActionAdditionalClaimFormatEnum,
+    JwtValidationActionConfig, RedirectActionConfig, RedirectActionStatusCodeEnum, TargetGroupStickinessConfig,
+    TargetGroupTuple,
 };
 use serde_json::{Map, Value, json};
 
@@ -14,7 +17,7 @@ pub(super) fn actions(actions: &[Action]) -> Value {
 /// One action. Members that are absent stay absent.
 pub(super) fn action(action: &Action) -> Value {
     Object::new()
-        .put("Type", action.r#type().map(|kind| kind.as_str()))
+        .put("Type", action.r#type().map(ActionTypeEnum::as_str))
         .put("TargetGroupArn", action.target_group_arn())
         .put("AuthenticateOidcConfig", action.authenticate_oidc_config().map(oidc))
         .put("AuthenticateCognitoConfig", action.authenticate_cognito_config().map(cognito))
@@ -47,7 +50,7 @@ impl Object {
 }
 
 fn forward(config: &ForwardActionConfig) -> Value {
-    let group = |tuple: &aws_sdk_elasticloadbalancingv2::types::TargetGroupTuple| {
+    let group = |tuple: &TargetGroupTuple| {
         Object::new().put("TargetGroupArn", tuple.target_group_arn()).put("Weight", tuple.weight()).value()
     };
     let groups: Vec<Value> = config.target_groups().iter().map(group).collect();
@@ -73,7 +76,10 @@ fn oidc(config: &AuthenticateOidcActionConfig) -> Value {
         .put("Scope", config.scope())
         .put("SessionTimeout", config.session_timeout())
         .put("AuthenticationRequestExtraParams", config.authentication_request_extra_params().map(sorted))
-        .put("OnUnauthenticatedRequest", config.on_unauthenticated_request().map(|what| what.as_str()))
+        .put(
+            "OnUnauthenticatedRequest",
+            config.on_unauthenticated_request().map(AuthenticateOidcActionConditionalBehaviorEnum::as_str),
+        )
         .put("UseExistingClientSecret", config.use_existing_client_secret())
         .value()
 }
@@ -87,14 +93,17 @@ fn cognito(config: &AuthenticateCognitoActionConfig) -> Value {
         .put("Scope", config.scope())
         .put("SessionTimeout", config.session_timeout())
         .put("AuthenticationRequestExtraParams", config.authentication_request_extra_params().map(sorted))
-        .put("OnUnauthenticatedRequest", config.on_unauthenticated_request().map(|what| what.as_str()))
+        .put(
+            "OnUnauthenticatedRequest",
+            config.on_unauthenticated_request().map(AuthenticateCognitoActionConditionalBehaviorEnum::as_str),
+        )
         .value()
 }
 
 fn jwt(config: &JwtValidationActionConfig) -> Value {
-    let claim = |claim: &aws_sdk_elasticloadbalancingv2::types::JwtValidationActionAdditionalClaim| {
+    let claim = |claim: &JwtValidationActionAdditionalClaim| {
         Object::new()
-            .put("Format", claim.format().map(|format| format.as_str()))
+            .put("Format", claim.format().map(JwtValidationActionAdditionalClaimFormatEnum::as_str))
             .put("Name", claim.name())
             .put("Values", Some(claim.values().to_vec()))
             .value()
@@ -114,7 +123,7 @@ fn redirect(config: &RedirectActionConfig) -> Value {
         .put("Host", config.host())
         .put("Path", config.path())
         .put("Query", config.query())
-        .put("StatusCode", config.status_code().map(|code| code.as_str()))
+        .put("StatusCode", config.status_code().map(RedirectActionStatusCodeEnum::as_str))
         .value()
 }
 
