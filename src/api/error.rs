@@ -26,7 +26,7 @@ pub(super) enum ApiError {
     BadBody(String),
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
-    #[error("the body is larger than 1 MiB, the most that is taken")]
+    #[error("the body is larger than this server takes (`limits.body`)")]
     TooLarge,
     #[error("the document has {} that must be mended", mistakes(.0))]
     Document(DocumentErrors),

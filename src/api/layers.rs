@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
+use super::ApiState;
 use super::error::ApiError;
 use super::model::Problem;
-use super::{ApiState, BODY_MAX};
 
 /// Longest time that a call may take: longer than a worker may take to answer.
 const CALL_MAX: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Puts every layer around the routes. The last one is the outermost.
 pub(super) fn around(routes: Router, state: ApiState) -> Router {
     routes
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::max(state.body_max))
         .layer(from_fn(in_time))
         .layer(from_fn(only_this_machine))
         .layer(CatchPanicLayer::custom(after_panic))

@@ -1,5 +1,6 @@
 //! The HTTP API: every route is on this page, each resource has a file of its own.
 
+mod dry_run;
 mod error;
 mod events;
 mod freeze;
@@ -27,15 +28,17 @@ pub struct ApiState {
     pub handle: Handle,
     /// Cancelled when the server is about to stop: it is not ready any more then.
     pub stop: CancellationToken,
+    /// The largest body that is taken, in bytes.
+    pub body_max: usize,
 }
-
-/// The largest body that is taken, in bytes. The largest sensible document has a few kilobytes.
-const BODY_MAX: usize = 1024 * 1024;
 
 /// Every route.
 pub fn routes(state: ApiState) -> Router {
     let rollouts = Router::new()
         .route("/rollouts", get(rollouts::list).post(rollouts::create))
+        .route("/rollouts:preflight", post(dry_run::preflight))
+        .route("/rollouts/{name}/preflight", get(dry_run::preflight_of))
+        .route("/rollouts/{name}/undo", get(dry_run::undo))
         .route("/rollouts/{name}", get(rollouts::one).patch(rollouts::change).delete(rollouts::delete))
         .route("/rollouts/{name}/events", get(events::list))
         .route("/rollouts/{name}/{verb}", post(requests::ask))

@@ -52,9 +52,6 @@ pub struct RolloutView {
     /// What stood in the way of the last look at the world.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
-    /// Commands that put everything back on blue by hand; empty while the route was not read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub undo: Vec<String>,
     /// Where the weight lives, as in the document.
     pub route: Value,
     /// The plan, as in the document, with every default written out.
@@ -255,6 +252,13 @@ pub struct RequestBody {
     /// `waive`: the finding's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<String>,
+}
+
+/// How to put a route back by hand, should this controller not be there to do it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoView {
+    /// Shell commands, one for each rule: blue gets all, green nothing, and all else stays as it is now.
+    pub commands: Vec<String>,
 }
 
 /// Whether all forward moves are stopped.

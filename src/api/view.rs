@@ -38,7 +38,6 @@ pub(super) fn rollout(snapshot: &Snapshot) -> RolloutView {
             since: drift.since,
         }),
         troubles: troubles.clone(),
-        undo: Vec::new(),
         route: route_document,
         plan: plan_document,
         attempt: rollout.attempt,
