@@ -17,4 +17,8 @@ pub mod journal;
 pub mod traffic_router;
 pub mod metric_provider;
 pub mod controller;
+pub mod api;
+pub mod client;
+pub mod app;
 pub mod simulation;
+pub mod cli;
