@@ -2,6 +2,7 @@
 
 mod apply;
 mod ask;
+mod demo;
 mod describe;
 mod document;
 mod freeze;
@@ -132,6 +133,8 @@ enum Command {
     /// Print the JSON Schema of a document
     #[command(subcommand)]
     Schema(document::Schema),
+    /// Watch a rollout on an embedded world, faster than time; needs no AWS account
+    Demo(demo::Demo),
     /// Print the versions of this program and of the server
     Version(document::Version),
 }
@@ -186,6 +189,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Freeze(command) => command.run(&global.client()?).await,
         Command::Lint(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Demo(command) => command.run().await,
         Command::Version(command) => command.run(&global.client()?).await,
     }
 }
