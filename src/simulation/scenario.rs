@@ -17,6 +17,8 @@ pub struct Scenario {
     pub story: &'static str,
     /// What differs from the usual plan: lines of the rollout document.
     pub plan: &'static str,
+    /// How many times as fast as real time it is told, so that it takes some 20 to 25 seconds.
+    pub speed: u32,
     /// Requests per second of the whole route.
     pub rate: f64,
     /// What happens.
@@ -51,6 +53,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "Green is as good as blue. It gets 10 %, 50 %, then all of the traffic: each raise waits until its shortest \
                 hold is over and green is proven, and at the end green is watched while blue is still warm.",
         plan: "",
+        speed: 100,
         rate: 200.0,
         script: &[],
         ends: Phase::Completed,
@@ -63,6 +66,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "Four minutes after its first traffic green begins to fail 5 % of its requests, blue goes on failing 0.2 %. \
                 The comparison of both in the same minutes decides; nobody had to set a threshold.",
         plan: "",
+        speed: 20,
         rate: 200.0,
         script: &[at_weight(TENTH, 4, Change::Errors(Side::Green, 0.05))],
         ends: Phase::RolledBack,
@@ -75,6 +79,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "Green passes every step. Five minutes after it has all traffic it begins to fail 3 % of its requests. There \
                 is no blue traffic left to compare with, so blue's own recent record is the measure.",
         plan: "",
+        speed: 70,
         rate: 200.0,
         script: &[at_weight(Weight::FULL, 5, Change::Errors(Side::Green, 0.03))],
         ends: Phase::RolledBack,
@@ -88,6 +93,7 @@ pub const SCENARIOS: &[Scenario] = &[
                 ten minutes. A threshold on green would roll back; green is no worse than blue, so greenshift holds and goes \
                 on when it is over.",
         plan: "steps: [{weight: 10%, hold: 20m}, {weight: 50%, hold: 10m}, {weight: 100%}]",
+        speed: 180,
         rate: 200.0,
         script: &[
             at_weight(TENTH, 12, Change::Errors(Side::Blue, 0.08)),
@@ -105,6 +111,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "Green answers every request, but from the third minute at 50 % on it takes five times as long. Slow requests \
                 are counted against thresholds that blue's own past set.",
         plan: "",
+        speed: 40,
         rate: 200.0,
         script: &[at_weight(HALF, 3, Change::Slowness(Side::Green, 5.0))],
         ends: Phase::RolledBack,
@@ -117,6 +124,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "At 10 % the metric source stops answering. Nothing rises without proof; after a quarter of an hour the rollout \
                 pauses and asks for a person.",
         plan: "",
+        speed: 45,
         rate: 200.0,
         script: &[at_weight(TENTH, 3, Change::MetricsAnswer(false))],
         ends: Phase::Paused,
@@ -129,6 +137,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "At 50 % somebody puts all traffic back to blue with the AWS console. greenshift does not fight people: it \
                 notices within seconds, says so, and ends as aborted.",
         plan: "",
+        speed: 40,
         rate: 200.0,
         script: &[at_weight(HALF, 4, Change::ForeignWrite(100, 0))],
         ends: Phase::Aborted,
@@ -141,6 +150,7 @@ pub const SCENARIOS: &[Scenario] = &[
         story: "The service has one request every five seconds. Neither good nor bad can be proven in the time that the plan \
                 gives, so the rollout pauses instead of guessing.",
         plan: "steps: [{weight: 10%, hold: {min: 10m, max: 40m}}, {weight: 50%, hold: 10m}, {weight: 100%}]",
+        speed: 100,
         rate: 0.2,
         script: &[],
         ends: Phase::Paused,

@@ -1,5 +1,7 @@
 //! What happened, one thing a paragraph: the part of the demo that stays on the screen.
 
+use std::collections::BTreeMap;
+
 use anstyle::AnsiColor;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,6 +9,7 @@ use serde_json::Value;
 use super::numbers;
 use crate::api::model::EventView;
 use crate::cli::output;
+use crate::domain::event::Verdict;
 use crate::simulation::Change;
 
 /// Columns of the time and the label in front of each text.
@@ -14,10 +17,6 @@ const INDENT: usize = 21;
 
 /// Narrower texts would be hard to read.
 const TEXT_MIN: usize = 40;
-
-/// Sentences of a judge's explanation that a time line can do without, by their first words.
-const LEFT_OUT: [&str; 5] =
-    ["Accepted is", "There is no next step", "The proof for", "Blue's come in bursts", "Evidence "];
 
 /// Something that happened.
 pub(super) struct Entry {
@@ -32,23 +31,6 @@ impl Entry {
     /// What the script made happen.
     pub(super) fn of_world(at: Timestamp, change: Change) -> Self {
         Self { at, label: "world", colour: Some(AnsiColor::Magenta), text: change.to_string() }
-    }
-
-    /// What the journal tells, if it is something to tell.
-    pub(super) fn of_event(event: &EventView) -> Option<Self> {
-        let data = |key: &str| event.data.get(key).and_then(Value::as_str).unwrap_or_default();
-        let (label, colour) = match event.kind.as_str() {
-            "phase_changed" => ("phase", colour_of_phase(data("to"))),
-            "weight_intended" | "weight_confirmed" => ("weight", None),
-            "step_passed" => ("step", Some(AnsiColor::Green)),
-            "verdict_changed" => ("verdict", colour_of_verdict(data("verdict"))),
-            "drift_found" | "drift_cleared" => ("drift", Some(AnsiColor::Yellow)),
-            "notice_raised" => ("notice", Some(AnsiColor::Yellow)),
-            "hold_changed" if is_worrying(data("reason")) => ("hold", Some(AnsiColor::Yellow)),
-            "created" | "baseline_taken" => ("rollout", None),
-            _ => return None,
-        };
-        Some(Self { at: event.at, label, colour, text: brief(&event.text) })
     }
 
     /// Its lines, the text wrapped to `width`.
@@ -67,20 +49,67 @@ impl Entry {
     }
 }
 
+/// What of the journal is worth telling.
+#[derive(Default)]
+pub(super) struct Reader {
+    /// The last verdict of each check that was told.
+    verdicts: BTreeMap<String, Verdict>,
+}
+
+impl Reader {
+    /// What an event tells, if it is something to tell.
+    pub(super) fn read(&mut self, event: &EventView) -> Option<Entry> {
+        let data = |key: &str| event.data.get(key).and_then(Value::as_str).unwrap_or_default();
+        let text = || short(&event.text);
+        let (label, colour, text) = match event.kind.as_str() {
+            "phase_changed" => ("phase", colour_of_phase(data("to")), text()),
+            "weight_intended" | "weight_confirmed" => ("weight", None, text()),
+            "step_passed" => ("step", Some(AnsiColor::Green), step_passed(event)),
+            "verdict_changed" => {
+                let verdict = serde_json::from_value(event.data.get("verdict").cloned()?).ok()?;
+                let colour = Some(output::verdict_colour(verdict));
+                ("verdict", colour, self.verdict(data("check"), verdict, data("reason"), data("detail"))?)
+            }
+            "drift_found" | "drift_cleared" => ("drift", Some(AnsiColor::Yellow), text()),
+            "notice_raised" => ("notice", Some(AnsiColor::Yellow), text()),
+            "hold_changed" if is_worrying(data("reason")) => ("hold", Some(AnsiColor::Yellow), text()),
+            "requested" => ("person", Some(AnsiColor::Magenta), text()),
+            "created" | "baseline_taken" => ("rollout", None, text()),
+            _ => return None,
+        };
+        Some(Entry { at: event.at, label, colour, text })
+    }
+
+    /// That evidence begins anew with a weight is no news, nor that it is undecided at first.
+    fn verdict(&mut self, check: &str, verdict: Verdict, reason: &str, detail: &str) -> Option<String> {
+        let before = self.verdicts.insert(check.to_owned(), verdict).unwrap_or(Verdict::Inconclusive);
+        let waits = matches!(reason, "no_period_yet" | "undecided");
+        if waits && (before == Verdict::Inconclusive || reason == "no_period_yet") {
+            return None;
+        }
+        // What is concluded, and the counts: the first two sentences.
+        let mut sentences = detail.split_inclusive(". ");
+        let headline = sentences.next().unwrap_or_default();
+        let headline = headline.split_once(": ").map_or(headline, |(_conclusion, why)| why);
+        let counts = sentences.next().unwrap_or_default().trim_end();
+        Some(format!("{check} {}: {headline}{counts}", verdict.as_str()))
+    }
+}
+
+fn step_passed(event: &EventView) -> String {
+    let proven = event.data.pointer("/cause/code").and_then(Value::as_str) == Some("proven");
+    match event.text.split_once(": ") {
+        Some((step, _every_verdict)) if proven => format!("{step}: every check is proven good enough for the next"),
+        Some(_) | None => short(&event.text),
+    }
+}
+
 fn colour_of_phase(phase: &str) -> Option<AnsiColor> {
     match phase {
         "rolling_back" | "rolled_back" | "aborted" | "halted" => Some(AnsiColor::Red),
         "paused" | "awaiting_approval" => Some(AnsiColor::Yellow),
         "completed" => Some(AnsiColor::Green),
         _ => Some(AnsiColor::Cyan),
-    }
-}
-
-fn colour_of_verdict(verdict: &str) -> Option<AnsiColor> {
-    match verdict {
-        "passing" => Some(AnsiColor::Green),
-        "failing" => Some(AnsiColor::Red),
-        _ => Some(AnsiColor::Yellow),
     }
 }
 
@@ -92,18 +121,23 @@ fn is_worrying(reason: &str) -> bool {
     )
 }
 
-/// An explanation without the sentences that only a closer look needs.
-fn brief(text: &str) -> String {
-    let sentences = text.split_inclusive(". ");
-    let kept = sentences.filter(|sentence| LEFT_OUT.iter().all(|start| !sentence.starts_with(start)));
-    kept.collect::<String>().trim_end().to_owned()
+/// The first sentence of a text, with names of resources that fit a line. The counts stand in the verdict.
+fn short(text: &str) -> String {
+    let first = text.split(". ").next().unwrap_or_default().trim_end_matches('.').replace(": Roll back: ", ": ");
+    let word = |word: &str| match word.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/')) {
+        Some((_, last)) => format!("rule {last}"),
+        None => word.to_owned(),
+    };
+    first.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Breaks a text into lines of at most `width` columns, between words.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
+    // A number keeps its percent sign.
+    let text = text.replace(" %", "\u{a0}%");
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         let longer = line.chars().count().saturating_add(1).saturating_add(word.chars().count());
         if !line.is_empty() && longer > width {
             lines.push(std::mem::take(&mut line));
@@ -116,7 +150,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     if !line.is_empty() {
         lines.push(line);
     }
-    lines
+    lines.iter().map(|line| line.replace('\u{a0}', " ")).collect()
 }
 
 #[cfg(test)]
@@ -131,9 +165,27 @@ mod tests {
     }
 
     #[test]
-    fn a_brief_text_keeps_what_was_concluded_and_counted() {
-        let whole = "Roll back: worse. Of the requests 5 of 10 (5.0 %) failed on green. Accepted is up to 1.50 times \
-                     blue's rate. Evidence against green: 2.0 to 1.";
-        assert_eq!(brief(whole), "Roll back: worse. Of the requests 5 of 10 (5.0 %) failed on green.");
+    fn a_number_is_not_parted_from_its_percent_sign() {
+        assert_eq!(wrap("of 10 (5.0 %) on", 12), ["of 10", "(5.0 %) on"]);
+    }
+
+    #[test]
+    fn a_short_text_is_one_sentence_without_long_names() {
+        let long = "green is to get 0%: check `errors`: Roll back: green is worse. Of the requests 5 of 10 failed.";
+        assert_eq!(short(long), "green is to get 0%: check `errors`: green is worse");
+        let named = "changed: arn:aws:elasticloadbalancing:eu-west-1:1:listener/app/web/50dc/f2f7: green has 0%";
+        assert_eq!(short(named), "changed: rule f2f7: green has 0%");
+    }
+
+    #[test]
+    fn a_verdict_is_told_when_it_says_something_new() {
+        let mut reader = Reader::default();
+        let mut tell = |verdict, reason| reader.verdict("errors", verdict, reason, "Go on: so it is. 1 of 2. More.");
+        assert_eq!(tell(Verdict::Inconclusive, "no_period_yet"), None);
+        assert_eq!(tell(Verdict::Inconclusive, "undecided"), None);
+        let told = tell(Verdict::Passing, "proven");
+        assert_eq!(told.as_deref(), Some("errors passing: so it is. 1 of 2."));
+        assert!(tell(Verdict::Inconclusive, "undecided").is_some(), "a proof was lost again");
+        assert!(tell(Verdict::Inconclusive, "common_cause").is_some());
     }
 }

@@ -24,9 +24,9 @@ pub(super) struct Demo {
     /// The story to tell; without it `healthy`, then `bad-green`
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SCENARIOS.iter().map(|story| story.name)))]
     scenario: Option<String>,
-    /// How many times as fast as real time
-    #[arg(long, default_value_t = 120, value_parser = value_parser!(u32).range(1..=5000), value_name = "N")]
-    speed: u32,
+    /// How many times as fast as real time, 1 to 5000; without it, each story takes some 20 to 25 seconds
+    #[arg(long, value_parser = value_parser!(u32).range(1..=5000), value_name = "N")]
+    speed: Option<u32>,
     /// Chance begins here: another number, other traffic
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -79,11 +79,12 @@ impl Demo {
 
     /// Tells one story; whether it ended as it should.
     async fn tell(&self, story: &Scenario) -> anyhow::Result<bool> {
-        let pace = Pace::new(self.speed);
+        let speed = self.speed.unwrap_or(story.speed);
+        let pace = Pace::new(speed);
         let Stage { app, living, name, folder } = Stage::build(story, self.seed, pace, self.port).await?;
         let (stop, handle) = (app.stop().clone(), app.handle().clone());
         let frame =
-            view::Frame { start: living.start(), address: format!("http://{}", app.address()), speed: self.speed };
+            view::Frame { start: living.start(), address: format!("http://{}", app.address()), speed };
         let mut serving = std::pin::pin!(app.run_until_stopped());
         let told = tokio::select! {
             told = tell::story(story, &frame, &living, name.as_str()) => told?,

@@ -28,7 +28,7 @@ pub(super) fn odds(log: Option<f64>) -> String {
     match log {
         None => "-".to_owned(),
         Some(log) if log < 0.095 => "-".to_owned(),
-        Some(log) if log > 1e6_f64.ln() => "over 1,000,000".to_owned(),
+        Some(log) if log > 1e6_f64.ln() => ">1,000,000".to_owned(),
         Some(log) if log < 10.0_f64.ln() => format!("{:.1}", log.exp()),
         Some(log) => count(log.exp()),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::log::{self, Entry};
+use super::log::{self, Entry, Reader};
 use super::numbers;
 use super::stage::Living;
 use super::view::{self, Frame};
@@ -33,10 +33,10 @@ pub(super) async fn story(story: &Scenario, frame: &Frame, living: &Living, name
     let document = story.document();
     let (Applied::Created(mut rollout) | Applied::Unchanged(mut rollout)) =
         client.create(&Document { text: &document }).await?;
-    let mut told = 0;
+    let mut journal = Journal::default();
     loop {
         let over = is_over(&rollout) || since(living.now(), frame.start) > LIFE;
-        let news = news(living, &client, &rollout, &mut told).await?;
+        let news = journal.news(living, &client, &rollout).await?;
         screen.stay(news.iter().flat_map(|entry| entry.lines(frame.start, screen.width)).collect());
         if over {
             break;
@@ -64,26 +64,35 @@ const fn is_over(rollout: &RolloutView) -> bool {
     }
 }
 
-/// What happened up to the revision that was seen, in the order in which it happened.
-async fn news(
-    living: &Living,
-    client: &Client,
-    rollout: &RolloutView,
-    told: &mut u64,
-) -> Result<Vec<Entry>, ClientError> {
-    // First the world: what it does is seen in the journal only later.
-    let mut news: Vec<Entry> =
-        living.take_happened().into_iter().map(|(at, change)| Entry::of_world(at, change)).collect();
-    while *told < rollout.revision {
-        let page = client.events(&rollout.name, *told, PAGE).await?;
-        if page.items.is_empty() {
-            break;
+/// How far the journal was told.
+#[derive(Default)]
+struct Journal {
+    told: u64,
+    reader: Reader,
+}
+
+impl Journal {
+    /// What happened up to the revision that was seen, in the order in which it happened.
+    async fn news(
+        &mut self,
+        living: &Living,
+        client: &Client,
+        rollout: &RolloutView,
+    ) -> Result<Vec<Entry>, ClientError> {
+        // First the world: what it does is seen in the journal only later.
+        let happened = living.take_happened();
+        let mut news: Vec<Entry> = happened.into_iter().map(|(at, change)| Entry::of_world(at, change)).collect();
+        while self.told < rollout.revision {
+            let page = client.events(&rollout.name, self.told, PAGE).await?;
+            if page.items.is_empty() {
+                break;
+            }
+            news.extend(page.items.iter().filter_map(|event| self.reader.read(event)));
+            self.told = page.next_after;
         }
-        news.extend(page.items.iter().filter_map(Entry::of_event));
-        *told = page.next_after;
+        news.sort_by_key(|entry| entry.at);
+        Ok(news)
     }
-    news.sort_by_key(|entry| entry.at);
-    Ok(news)
 }
 
 fn intro(story: &Scenario, frame: &Frame, width: usize) -> Vec<String> {
@@ -106,12 +115,12 @@ fn last_words(story: &Scenario, rollout: &RolloutView, felt: &Felt, lasted: Span
         format!("{phase}, but the story should have ended {}: {cause}", story.ends)
     };
     let hurt = if felt.is_chance() {
-        "no more than blue alone would have".to_owned()
+        "no more than on blue alone".to_owned()
     } else {
-        format!("about {} more than blue alone would have", numbers::count(felt.hurt()))
+        format!("about {} more than on blue alone", numbers::count(felt.hurt()))
     };
     let served = format!(
-        "{} requests in {} of simulated time, {} to green; {} failed, {hurt}.",
+        "{} requests in {} of simulated time ({} to green), {} failed: {hurt}.",
         numbers::count(felt.requests as f64),
         words::length(lasted),
         numbers::count(felt.green_requests as f64),

@@ -13,7 +13,7 @@ use crate::simulation::Felt;
 const WEIGHT_BAR: u16 = 50;
 
 /// Columns of a bar that shows evidence.
-const EVIDENCE_BAR: u16 = 10;
+const EVIDENCE_BAR: u16 = 8;
 
 /// What stays the same while a story is told.
 pub(super) struct Frame {
@@ -33,8 +33,9 @@ pub(super) fn lines(frame: &Frame, rollout: &RolloutView, felt: &Felt, now: Time
     let errors = rollout.checks.iter().find(|check| check.kind == "errors");
     field("blue", side(errors.and_then(|check| check.blue.as_ref())));
     field("green", side(errors.and_then(|check| check.green.as_ref())));
-    for (index, check) in rollout.checks.iter().enumerate() {
-        field(if index == 0 { "checks" } else { "" }, evidence(check));
+    field("checks", output::dim(format!("{:<29}{:<28}odds for green", "", "odds against green")));
+    for check in &rollout.checks {
+        field("", evidence(check));
     }
     field("holding", hold(rollout, now));
     field("users", users(felt));
@@ -50,7 +51,7 @@ fn head(frame: &Frame, rollout: &RolloutView, now: Timestamp) -> String {
         output::dim(format!("for {}", words::length(since(now, rollout.phase_since)))),
         rollout.step,
         rollout.steps,
-        output::dim(format!("{}x  {}  (Ctrl-C ends)", frame.speed, frame.address)),
+        output::dim(format!("{}x  {}", frame.speed, frame.address)),
     )
 }
 
@@ -68,20 +69,19 @@ fn traffic(rollout: &RolloutView) -> String {
 }
 
 fn side(side: Option<&SideView>) -> String {
-    match side.and_then(|side| side.rate.map(|rate| (side, rate))) {
-        Some((side, rate)) => format!(
-            "{:>7} failed  {}",
-            numbers::percent(rate),
-            output::dim(format!("{} of {} requests", numbers::count(side.bad), numbers::count(side.requests)))
-        ),
-        None => output::dim("      - nothing to compare yet"),
-    }
+    let Some(side) = side else { return output::dim("      - nothing to compare yet") };
+    let Some(rate) = side.rate else { return output::dim("      - no requests") };
+    format!(
+        "{:>7} failed  {}",
+        numbers::percent(rate),
+        output::dim(format!("{} of {} requests", numbers::count(side.bad), numbers::count(side.requests)))
+    )
 }
 
 /// What a check says, and how far the evidence is on its way to each threshold.
 fn evidence(check: &CheckView) -> String {
     let verdict = output::coloured(output::verdict_colour(check.verdict), format!("{:<12}", check.verdict.as_str()));
-    let name = format!("{:<10} {verdict}", check.name);
+    let name = format!("{:<14} {verdict}", check.name);
     let (Some(evidence), Some(threshold)) = (check.evidence, check.threshold) else {
         return format!("{name}  {}", output::dim("no evidence yet"));
     };
@@ -99,7 +99,7 @@ fn meter(log: Option<f64>, threshold: f64, colour: AnsiColor) -> String {
     let empty = usize::from(EVIDENCE_BAR).saturating_sub(full);
     let bar = format!("{}{}", output::coloured(colour, "■".repeat(full)), output::dim("·".repeat(empty)));
     let odds = format!("{} of {}", numbers::odds(log), numbers::odds(Some(threshold)));
-    format!("{bar} {odds:<23}")
+    format!("{bar} {odds:<17}")
 }
 
 fn hold(rollout: &RolloutView, now: Timestamp) -> String {
