@@ -11,5 +11,6 @@ mod aws_stand_in;
 mod microburst;
 mod moto;
 mod program;
+mod router;
 mod sdk_on_moto;
 mod stand_in_by_cli;
