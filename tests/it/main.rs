@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod invariants;
+mod scenarios;
+mod states;
 mod world;
