@@ -35,5 +35,7 @@ mod journal_crash;
 mod journal_samples;
 mod journal_sqlite;
 mod router_contract;
+mod scenarios;
+mod states;
 mod stories;
 mod world;
