@@ -17,3 +17,4 @@ pub mod journal;
 pub mod traffic_router;
 pub mod metric_provider;
 pub mod controller;
+pub mod simulation;

@@ -174,6 +174,11 @@ pub(crate) fn print_false_rollbacks(cells: &[Cell], alpha: f64) {
             row(&line);
         }
     }
+    print_own_false_rollbacks(cells);
+}
+
+/// Mean and largest of ours.
+pub(crate) fn print_own_false_rollbacks(cells: &[Cell]) {
     let ours: Vec<f64> = cells.iter().filter_map(|c| c.false_rollbacks.first().copied()).collect();
     println!(
         "\nOurs: mean {:.5}, largest of {} cells {:.4}.\n",

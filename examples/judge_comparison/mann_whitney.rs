@@ -1,4 +1,4 @@
-//! The two tools that compare distributions by Mann and Whitney's test: Kayenta and PipeCD, as their sources do it.
+//! The two tools that compare distributions by Mann and Whitney's test: Kayenta and `PipeCD`, as their sources do it.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -73,9 +73,9 @@ fn brent(f: impl Fn(f64) -> f64, low: f64, high: f64, tolerance: f64) -> f64 {
                 (s * ((c - b) * q * (q - r) - (b - a) * (r - 1.0)), (q - 1.0) * (r - 1.0) * (s - 1.0))
             };
             if p > 0.0 {
-                q = -q
+                q = -q;
             } else {
-                p = -p
+                p = -p;
             }
             if p < 0.75 * (c - b) * q - (enough * q).abs() / 2.0 && p < (before * q / 2.0).abs() {
                 step = p / q;
