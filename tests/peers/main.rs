@@ -11,7 +11,7 @@ mod aws_stand_in;
 mod microburst;
 mod moto;
 mod program;
-mod router;
 mod router_on_moto;
 mod sdk_on_moto;
 mod stand_in_by_cli;
+mod undo_in_a_shell;
