@@ -87,6 +87,8 @@ pub struct CheckAssessment {
     pub finding: Option<Finding>,
     /// The terms it was judged by.
     pub terms: Option<Terms>,
+    /// Its evidence with the periods that may still be corrected: what a forecast starts from.
+    pub judge: CheckJudge,
 }
 
 /// What all checks say now.
@@ -211,6 +213,7 @@ impl AnalysisState {
                 reason: "no_period_yet",
                 finding: None,
                 terms: Some(terms.clone()),
+                judge,
             };
         };
         CheckAssessment {
@@ -218,6 +221,7 @@ impl AnalysisState {
             reason: check::reason(finding.reading.reason),
             finding: Some(finding),
             terms: Some(terms.clone()),
+            judge,
         }
     }
 
@@ -244,7 +248,8 @@ impl AnalysisState {
             found.latest = Some(finding);
         }
         // A mark behind the last period: the weight is new, nothing speaks for it yet.
-        if marks.next().is_some() {
+        for mark in marks {
+            judge.step(terms, mark.now, mark.next);
             found.settled = None;
         }
         found

@@ -231,7 +231,8 @@ pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Caus
 
 /// What every rollback does once it is decided.
 pub(super) fn go_back(draft: &mut Draft<'_>, cause: Cause) {
-    if draft.rollout.drift.is_some() {
+    let unfinished = !draft.rollout.is_confirmed() && draft.rollout.intended == Weight::ZERO;
+    if draft.rollout.drift.is_some() && !unfinished {
         // What was confirmed is no longer there: it has to be seen again.
         draft.record(Event::WeightIntended { weight: Weight::ZERO, step: None, cause });
     } else {
