@@ -362,11 +362,11 @@ pub(crate) fn print_anchors(cells: &[Cell], alpha: f64) {
                     String::new()
                 };
                 line.push(format!(
-                    "{:.0} %, {} / {}, {:.0}{mark}",
+                    "{:.0} %, {} / {}, {}{mark}",
                     100.0 * outcome.caught(),
                     number(outcome.median()),
                     number(outcome.p95()),
-                    outcome.median_hurt()
+                    number(outcome.median_hurt())
                 ));
             }
             row(&line);
