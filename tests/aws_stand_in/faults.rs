@@ -63,13 +63,7 @@ impl Fault {
             Self::Throttle => throttled(),
             Self::InternalFailure => AwsError::with_status("InternalFailure", "Service failure", 500),
             Self::Unavailable => AwsError::with_status("ServiceUnavailable", "Service unavailable", 503),
-<<<<<<< HEAD
             Self::AccessDenied => denied(operation),
-=======
-            Self::AccessDenied => {
-                AwsError::with_status("AccessDenied", format!("User is not authorized to perform: {operation}"), 403)
-            }
->>>>>>> cloudwatch
             Self::Refuse { code, status } => AwsError::with_status(code, "Refused by the stand-in", *status),
             Self::AnswerLate { .. }
             | Self::ArriveLate { .. }

@@ -113,7 +113,6 @@ impl State {
                 Done::plain(cloudwatch::answer(&view, &call.operation, &call.params), call)
             }
             Service::Sts => Done::plain(sts::answer(&self.world, &call.operation, &call.params, read.now), call),
-<<<<<<< HEAD
         }
     }
 
@@ -123,8 +122,6 @@ impl State {
         match &self.world.settings.allowed_actions {
             Some(allowed) if action != "sts:GetCallerIdentity" && !allowed.contains(&action) => Err(denied(&action)),
             _ => Ok(()),
-=======
->>>>>>> cloudwatch
         }
     }
 

@@ -305,7 +305,7 @@ fn metrics() -> Vec<Event> {
     let green = SideCounts { requests: 100, errors: 3, client_errors: 7, latency, healthy_min: Some(2) };
     let bare = SideCounts { requests: u64::MAX, ..SideCounts::default() };
     let full = Period { start: moment(60), blue: bare, green, load_balancer_errors: 4 };
-    let quiet = Period { load_balancer_errors: 0, green: SideCounts::default(), ..full.clone() };
+    let quiet = Period { load_balancer_errors: 0, green: SideCounts::default(), ..full };
     vec![
         Event::MetricsRead { periods: vec![full, quiet], unchanged: vec![moment(0)] },
         Event::MetricsRead { periods: vec![], unchanged: vec![] },
@@ -315,7 +315,12 @@ fn metrics() -> Vec<Event> {
 fn verdicts() -> Vec<Event> {
     let verdicts = every!(Verdict: Passing Failing Inconclusive);
     verdicts
-        .map(|verdict| Event::VerdictChanged { check: "errors".to_owned(), verdict, detail: "1.2 of 2.9".to_owned() })
+        .map(|verdict| Event::VerdictChanged {
+            check: "errors".to_owned(),
+            verdict,
+            reason: "undecided".to_owned(),
+            detail: "1.2 of 2.9".to_owned(),
+        })
         .to_vec()
 }
 

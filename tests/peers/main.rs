@@ -2,7 +2,7 @@
 //!
 //! `tests/peers/setup.sh` installs them; a test whose peer is missing fails and says so.
 
-#![expect(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 #![expect(dead_code, unused_imports, reason = "these tests need less of the stand-in than others do")]
 
 mod aws_cli;
@@ -11,5 +11,6 @@ mod aws_stand_in;
 mod microburst;
 mod moto;
 mod program;
+mod router_on_moto;
 mod sdk_on_moto;
 mod stand_in_by_cli;

@@ -69,11 +69,17 @@ async fn the_cli_reads_health_metrics_alarms_and_identity() {
     assert_eq!(identity["Account"], "123456789012");
 }
 
-/// The stand-in as a program, which `cargo build --example aws_stand_in` (or a whole `cargo test`) makes.
+/// The stand-in as a program; a whole `cargo test` builds it, a narrow one may find an old one or none.
 fn stand_in_program() -> std::path::PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join("examples/aws_stand_in");
-    assert!(path.exists(), "the stand-in is not built; run: cargo build --example aws_stand_in");
+    let built = std::fs::metadata(&path).and_then(|data| data.modified());
+    let sources = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws_stand_in")).unwrap();
+    let newest = sources.map(|file| file.unwrap().metadata().unwrap().modified().unwrap()).max();
+    assert!(
+        built.is_ok_and(|built| Some(built) >= newest),
+        "the stand-in is not built from its present sources; run: cargo build --example aws_stand_in"
+    );
     path
 }
 

@@ -161,6 +161,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Falls to a lower weight of the plan, and goes on from there: nothing waits for approval or bakes any more.
+    pub(super) fn step_down(&mut self, weight: Weight, step: Option<usize>, cause: Cause) {
+        self.intend(weight, step, cause.clone());
+        if matches!(self.rollout.phase, Phase::Baking | Phase::AwaitingApproval) {
+            self.become_phase(Phase::Progressing, cause);
+        }
+    }
+
     /// Answers a person's request.
     pub(super) fn answer(&mut self, answer: Answer) {
         self.answers.push(answer);

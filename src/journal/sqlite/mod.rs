@@ -7,6 +7,8 @@
 mod backup;
 mod open;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
