@@ -1,4 +1,8 @@
-//! The journal of events: the port, and one file per store.
+//! The journal of events: the port, and one module per store.
+
+pub mod codec;
+pub mod memory;
+pub mod sqlite;
 
 use async_trait::async_trait;
 
@@ -40,7 +44,19 @@ pub enum JournalError {
     /// No such rollout.
     #[error("no rollout is named `{0}`")]
     NotFound(RolloutName),
-    /// What is stored cannot be understood: a newer version wrote it, or it is damaged.
+    /// An event would not read back as itself (a number that is not finite, say): nothing was kept. Trying again cannot
+    /// help; it is a fault of the program.
+    #[error("a `{kind}` event of `{rollout}` cannot be kept: {problem}")]
+    Unwritable {
+        /// The rollout.
+        rollout: RolloutName,
+        /// The event's type.
+        kind: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What is stored cannot be understood: a newer version wrote it, or it is damaged. The text says where and what
+    /// to do.
     #[error("the journal cannot be read: {0}")]
     Unreadable(String),
     /// The store cannot be used as it is; the text says what to do.
@@ -52,6 +68,10 @@ pub enum JournalError {
 }
 
 /// Keeps events for ever, in order, and is never wrong about having kept them.
+///
+/// Times are kept to the microsecond, what is finer is cut off; what `create` and `append` return is what `load` will return.
+/// A caller may drop any of these futures at any moment: a write is then kept whole or not at all, as if its answer had
+/// been lost.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// Begins a rollout's journal with its first events, and takes its rules. When it returns, they are on disk. Fails
@@ -63,7 +83,8 @@ pub trait Journal: Send + Sync + 'static {
         events: Vec<NewEvent>,
     ) -> Result<Vec<Recorded>, JournalError>;
 
-    /// Appends events behind `after_seq`, all or none. When it returns, they are on disk; when it fails, the caller
+    /// Appends events behind `after_seq`, all or none. When it returns, they are on disk. When it fails with `Conflict`,
+    /// `Superseded`, `NotFound`, `RuleTaken` or `Unwritable`, nothing was changed; after any other error the caller
     /// cannot know and must load again. `rules` are the rules that the rollout holds from now on (none when it ended,
     /// all when a new attempt begins): taken or given back in the same transaction, `RuleTaken` if another active
     /// rollout holds one.
@@ -75,15 +96,24 @@ pub trait Journal: Send + Sync + 'static {
         events: Vec<NewEvent>,
     ) -> Result<Vec<Recorded>, JournalError>;
 
-    /// All events of a rollout behind `after_seq`, oldest first, at most `limit`.
+    /// All events of a rollout behind `after_seq`, oldest first, at most `limit`; none when there are no more. Checks
+    /// that none is missing.
     async fn load(&self, rollout: &RolloutName, after_seq: u64, limit: u32) -> Result<Vec<Recorded>, JournalError>;
 
     /// The names of all rollouts, in order.
     async fn list(&self) -> Result<Vec<RolloutName>, JournalError>;
 
-    /// Removes a rollout and its events for ever. The caller has made sure that it ended.
+    /// Removes a rollout and its events for ever, and gives back its rules. The caller has made sure that it ended.
     async fn delete(&self, rollout: &RolloutName) -> Result<(), JournalError>;
 
-    /// A cheap question that shows whether the store answers.
+    /// A cheap question that shows whether the store answers and is still ours.
     async fn ping(&self) -> Result<(), JournalError>;
+
+    /// The epoch under which this process writes: each opening of the store begins a higher one, and ends the right to
+    /// write of all before it.
+    fn epoch(&self) -> u64;
+
+    /// Waits for writes under way, then lets go of the store: another process may open it. Later calls fail. Dropping
+    /// the journal instead loses nothing either.
+    async fn close(&self);
 }

@@ -62,21 +62,36 @@ pub struct Noise {
     pub blue: f64,
 }
 
-/// Evidence that green is worse than `rho`·blue + δ in this period, betting on `m` times that rate.
-///
-/// With Poisson noise this is the likelihood ratio of the split of the bad requests between the sides given their
-/// sum (Clopper and Pearson's conditioning), so whatever moves both sides alike cancels. Blue must have requests.
-pub fn concurrent(settings: &Settings, rho: f64, m: f64, blue: Counts, green: Counts, noise: Noise) -> f64 {
-    let odds = rho * green.requests / blue.requests;
-    let full = ((rho * m * green.requests + blue.requests) / (rho * green.requests + blue.requests)).ln();
-    let t = if is_poisson(noise.blue) {
+/// The stakes of one bet on the split of bad requests between the sides.
+pub(super) struct Stakes {
+    /// Won per bad request of green.
+    pub win: f64,
+    /// Lost per bad request of blue.
+    pub loss: f64,
+    /// Expected gain per bad request that green may have: what an absolute margin costs.
+    pub gain: f64,
+}
+
+/// The stakes that win most when green's odds are `m` times `odds`, and nothing on average when they are `odds`.
+pub(super) fn stakes(odds: f64, m: f64, noise: Noise) -> Stakes {
+    let full = ((m * odds + 1.0) / (odds + 1.0)).ln();
+    let loss = if is_poisson(noise.blue) {
         full
     } else {
         let stake = m.powf(1.0 / (1.0 + noise.green / (noise.blue * odds))) - 1.0;
         1.0 / (1.0 / full + noise.blue / stake)
     };
-    let gain = untilt(t, noise.blue) / odds;
-    tilt(gain, noise.green) * green.bad - t * blue.bad - settings.delta * green.requests * gain
+    let gain = untilt(loss, noise.blue) / odds;
+    Stakes { win: tilt(gain, noise.green), loss, gain }
+}
+
+/// Evidence that green is worse than `rho`·blue + δ in this period, betting on `m` times that rate.
+///
+/// With Poisson noise this is the likelihood ratio of the split of the bad requests between the sides given their
+/// sum (Przyborowski and Wilenski 1940), so whatever moves both sides alike cancels. Blue must have requests.
+pub fn concurrent(settings: &Settings, rho: f64, m: f64, blue: Counts, green: Counts, noise: Noise) -> f64 {
+    let stakes = stakes(rho * green.requests / blue.requests, m, noise);
+    stakes.win * green.bad - stakes.loss * blue.bad - settings.delta * green.requests * stakes.gain
 }
 
 /// Evidence that a side's rate is above `base` (a known reference), betting on `m` times that rate.

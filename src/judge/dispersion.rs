@@ -90,6 +90,14 @@ impl BlueNoise {
         if self.volume.1 > 0.0 { self.volume.0 / self.volume.1 } else { 0.0 }
     }
 
+    /// Says that the rate may jump now, for a known reason: what comes is not compared with what was.
+    pub(super) fn interrupt(&mut self) {
+        self.last = Counts::NONE;
+        self.last_block = Counts::NONE;
+        self.block = Counts::NONE;
+        self.block_s = 0.0;
+    }
+
     pub(super) fn learn(&mut self, s: &Settings, blue: Counts, period_s: f64) {
         let now = self.scales(s);
         if blue.requests > 0.0 {

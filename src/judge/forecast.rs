@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Counts, concurrent, promotion};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, clean_period};
 use super::reading::Reading;
 use super::settings::Settings;
 use super::tilt::log_sum_exp;
@@ -27,6 +27,17 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// The same with everything impossible removed, as counts are cleaned.
+    fn cleaned(&self) -> Self {
+        let requests = |n: f64| Counts::new(n, 0.0).cleaned().requests;
+        Self {
+            blue_requests: requests(self.blue_requests),
+            green_requests: requests(self.green_requests),
+            period_s: clean_period(self.period_s),
+            usual_ratio: if self.usual_ratio > 0.0 { self.usual_ratio.min(1.0) } else { 0.0 },
+        }
+    }
+
     /// The traffic of the present step as it was seen so far; `None` before the first period.
     pub fn seen(reading: &Reading, period_s: f64) -> Option<Self> {
         let periods = reading.step.seconds / period_s;
@@ -107,10 +118,11 @@ struct Growth {
 /// For a plan that has not begun use a new [`Evidence`] on which [`Evidence::step`] was called. Means and variances
 /// are those of the bets that [`Evidence::update`] will make; the time is where their mixture crosses its threshold.
 pub fn forecast(settings: &Settings, evidence: &Evidence, traffic: &Traffic, horizon_s: f64) -> Forecast {
+    let traffic = traffic.cleaned();
     Forecast {
-        proof: proof(settings, evidence, traffic, horizon_s),
-        twice_as_bad: detection(settings, evidence, traffic, 2.0, horizon_s),
-        ten_times_as_bad: detection(settings, evidence, traffic, 10.0, horizon_s),
+        proof: proof(settings, evidence, &traffic, horizon_s),
+        twice_as_bad: detection(settings, evidence, &traffic, 2.0, horizon_s),
+        ten_times_as_bad: detection(settings, evidence, &traffic, 10.0, horizon_s),
     }
 }
 
@@ -126,7 +138,7 @@ fn missing_side(traffic: &Traffic) -> Option<Outlook> {
 
 /// A period as it will be on average, green being `factor` times as bad as usual.
 fn typical(traffic: &Traffic, factor: f64) -> (Counts, Counts) {
-    let ratio = if traffic.usual_ratio > 0.0 { traffic.usual_ratio.min(1.0) } else { 0.0 };
+    let ratio = traffic.usual_ratio;
     let side = |n: f64, p: f64| Counts::new(n, n * p.min(1.0)).cleaned();
     (side(traffic.blue_requests, ratio), side(traffic.green_requests, ratio * factor))
 }
@@ -177,17 +189,19 @@ fn detection(s: &Settings, evidence: &Evidence, traffic: &Traffic, factor: f64, 
     let (blue, green) = typical(traffic, factor);
     let noise = evidence.noise(s, blue, green, traffic.period_s);
     #[expect(clippy::cast_precision_loss, reason = "grids have a few points")]
-    let alternatives = (s.grid.len() as f64).ln();
-    // The mixture divides by the number of bets once more than the evidence does.
-    let fresh = s.g_start.max(s.g_trickle * traffic.period_s / s.c_trickle).ln() - alternatives;
+    let count = (s.grid.len() as f64).ln();
+    let fresh = s.g_start.max(s.g_trickle * traffic.period_s / s.c_trickle).ln();
+    let sofar = evidence.same_period().iter().copied().chain(std::iter::repeat(f64::NEG_INFINITY));
     let bets: Vec<Growth> = s
         .grid
         .iter()
-        .zip(evidence.same_period().iter().copied().chain(std::iter::repeat(f64::NEG_INFINITY)))
-        .map(|(&m, sofar)| {
+        .zip(s.log_weights())
+        .zip(sofar)
+        .map(|((&m, weight), sofar)| {
             let bet = |b: Counts, g: Counts| concurrent(s, s.rho, m, b, g, noise);
-            let sofar = if sofar == f64::NEG_INFINITY { fresh } else { sofar };
-            growth(sofar + alternatives, bet, (blue, green), (noise.blue, noise.green))
+            let sofar = if sofar == f64::NEG_INFINITY { fresh + weight } else { sofar };
+            // `outlook` takes the mean of the bets, the evidence is their sum.
+            growth(sofar + count, bet, (blue, green), (noise.blue, noise.green))
         })
         .collect();
     let periods_for_k_min = if green.bad > 0.0 { s.k_min / green.bad } else { f64::INFINITY };

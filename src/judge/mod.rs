@@ -18,8 +18,11 @@ mod dispersion;
 mod evidence;
 mod explain;
 mod forecast;
+pub mod latency;
 mod reading;
+mod replay;
 mod settings;
+pub mod share;
 mod stored;
 mod tilt;
 
@@ -28,4 +31,5 @@ pub use evidence::{Evidence, EvidenceVersion};
 pub use explain::{Explanation, Wording, explain};
 pub use forecast::{Forecast, Outlook, Traffic, Undecidable, forecast};
 pub use reading::{Conclusion, Reading, Reason, Thresholds, Window};
+pub use replay::{Replayed, Row, replay};
 pub use settings::{Settings, SettingsError};

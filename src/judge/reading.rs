@@ -114,6 +114,8 @@ pub struct Reading {
     pub margin: f64,
     /// Blue's usual rate before this period, or `None` when too little is known.
     pub usual_ratio: Option<f64>,
+    /// Green's recent bad requests, decayed; a rollback needs `k_min` of them.
+    pub recent_bad: f64,
     /// Green requests that should have come since the last one came.
     pub missing: f64,
     /// Everything since the step began.
@@ -123,6 +125,14 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The periods that the verdict speaks of: since the likeliest start of the fault when green is accused.
+    pub const fn spoken_of(&self) -> &Window {
+        match self.conclusion {
+            Conclusion::Rollback | Conclusion::Hold => &self.suspicion,
+            Conclusion::Advance | Conclusion::Continue => &self.step,
+        }
+    }
+
     /// Whether blue itself is worse than its past.
     pub fn blue_is_sick(&self) -> bool {
         self.log_blue_sick >= self.thresholds.blue_sick

@@ -1,5 +1,9 @@
 //! Where the metrics come from: the port, and one file per source.
 
+pub mod batch;
+pub mod cloudwatch;
+pub mod memory;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 

@@ -6,7 +6,8 @@ use greenshift::judge::{
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::world::{History, counts, warmed_up};
+use crate::counts;
+use crate::world::{Course, World};
 
 const DAY_S: f64 = 86_400.0;
 
@@ -32,8 +33,8 @@ fn times(traffic: &Traffic, weight: f64, factor: f64, wanted: Conclusion, cap_s:
     let mut all: Vec<f64> = (0..300)
         .map(|_| {
             let rate = (traffic.blue_requests + traffic.green_requests) / 60.0;
-            let past = History { rate_per_s: rate, ratio: traffic.usual_ratio, periods: 120, period_s: 60.0 };
-            let mut evidence = warmed_up(&mut rng, &settings, &past);
+            let world = World { history: 120, ..World::healthy(rate, weight, traffic.usual_ratio) };
+            let mut evidence = Course::new(&world, &mut rng).warmed_up(&mut rng, &settings);
             evidence.step(&settings, weight, Some(2.0 * weight));
             let mut elapsed = 0.0;
             while elapsed < cap_s {

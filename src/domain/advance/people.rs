@@ -45,14 +45,14 @@ fn carry_out(draft: &mut Draft<'_>, request: &Request, cause: Cause) {
         Ask::Approve { .. } => {
             draft.become_phase(Phase::Progressing, cause);
         }
-        Ask::Abort => safety::begin_rollback(draft, Phase::Aborted, cause),
+        Ask::Abort => safety::begin_rollback(draft, Phase::Aborted, &cause),
         Ask::Rollback { .. } => {
             if draft.rollout.phase == Phase::Completed {
                 let attempt = draft.rollout.attempt.saturating_add(1);
                 draft.record(Event::AttemptStarted { attempt, phase: Phase::RollingBack });
                 safety::go_back(draft, cause);
             } else {
-                safety::begin_rollback(draft, Phase::RolledBack, cause);
+                safety::begin_rollback(draft, Phase::RolledBack, &cause);
             }
         }
         Ask::Retry => {
@@ -60,7 +60,7 @@ fn carry_out(draft: &mut Draft<'_>, request: &Request, cause: Cause) {
             draft.record(Event::AttemptStarted { attempt, phase: Phase::Pending });
         }
         Ask::StepBack => {
-            safety::step_back(draft, cause.clone());
+            safety::step_back(draft, &cause);
             draft.become_phase(Phase::Paused, cause);
         }
         Ask::Waive { code } => {

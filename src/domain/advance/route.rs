@@ -78,7 +78,7 @@ fn not_there(draft: &mut Draft<'_>, rules: &[RuleSeen]) {
             "the route keeps returning to an older weight: {weight} was written {REASSERTS_PER_HOUR} times within the \
              last hour; look for another controller or a deployment tool that writes to the same rules"
         );
-        find_drift(draft, rules, detail);
+        find_drift(draft, rules, &detail);
     } else if !below || raise::may_reassert(draft) {
         draft.reassert = true;
         draft.record(Event::Reasserted { weight });
@@ -133,12 +133,12 @@ fn drifted(draft: &mut Draft<'_>, rules: &[RuleSeen], foreign: &[String]) {
     if !brake && rollout.drift.is_none() && is_being_adopted(rollout, rules) {
         return;
     }
-    find_drift(draft, rules, foreign.join("; "));
+    find_drift(draft, rules, &foreign.join("; "));
     let rollout = &draft.rollout;
     if brake {
         let detail = "somebody else set green to 0: taken as an abort";
         draft.record(Event::DriftCleared);
-        super::safety::begin_rollback(draft, Phase::Aborted, Cause::new(CauseCode::External, detail));
+        super::safety::begin_rollback(draft, Phase::Aborted, &Cause::new(CauseCode::External, detail));
         return;
     }
     if !same_structure(rollout, rules) {
@@ -177,13 +177,13 @@ fn is_foreign_zero(rollout: &Rollout, rule: &RuleSeen) -> bool {
     rule.share() == Some(Weight::ZERO) && rollout.intended > Weight::ZERO && rollout.confirmed > Weight::ZERO
 }
 
-fn find_drift(draft: &mut Draft<'_>, rules: &[RuleSeen], detail: String) {
+fn find_drift(draft: &mut Draft<'_>, rules: &[RuleSeen], detail: &str) {
     let known = draft.rollout.drift.as_ref().is_some_and(|drift| drift.found == rules && drift.detail == detail);
     if known {
         return;
     }
     let first = draft.rollout.drift.is_none();
-    draft.record(Event::DriftFound { found: rules.to_vec(), detail: detail.clone() });
+    draft.record(Event::DriftFound { found: rules.to_vec(), detail: detail.to_owned() });
     if first {
         draft.notice(NoticeLevel::Warning, format!("the route was changed by somebody else: {detail}"));
     }

@@ -43,7 +43,7 @@ fn watch(draft: &mut Draft<'_>) {
             return draft.halt(CauseCode::BlueUnhealthy, detail);
         }
         if let Some(cause) = green_is_dead(draft) {
-            return begin_rollback(draft, Phase::RolledBack, cause);
+            return begin_rollback(draft, Phase::RolledBack, &cause);
         }
         if let Some(cause) = common_cause(draft) {
             return cause.carry_out(draft);
@@ -91,7 +91,7 @@ fn green_is_dead(draft: &Draft<'_>) -> Option<Cause> {
 /// Does what the plan says: take the traffic back, or stay and ask a person.
 fn fall_back(draft: &mut Draft<'_>, fallback: Fallback, cause: Cause) {
     match fallback {
-        Fallback::Rollback => begin_rollback(draft, Phase::RolledBack, cause),
+        Fallback::Rollback => begin_rollback(draft, Phase::RolledBack, &cause),
         Fallback::Pause => {
             if draft.rollout.phase != Phase::Paused {
                 draft.pause(cause.code, cause.detail);
@@ -108,7 +108,7 @@ enum CommonCause {
 impl CommonCause {
     fn carry_out(self, draft: &mut Draft<'_>) {
         match self {
-            Self::StepBack(cause) => step_back(draft, cause),
+            Self::StepBack(cause) => step_back(draft, &cause),
             Self::FallBack(fallback, cause) => fall_back(draft, fallback, cause),
         }
     }
@@ -166,7 +166,7 @@ fn balancer_errors(draft: &mut Draft<'_>) -> bool {
     }
     let detail =
         format!("the load balancer itself answered {seen:.0} errors since the raise, {usual:.0} would be usual");
-    step_back(draft, Cause::new(CauseCode::LoadBalancerErrors, detail));
+    step_back(draft, &Cause::new(CauseCode::LoadBalancerErrors, detail));
     true
 }
 
@@ -212,7 +212,7 @@ fn limits(draft: &mut Draft<'_>) {
 }
 
 /// Begins to take everything back to blue. Before green had anything, an abort ends at once.
-pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: Cause) {
+pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Cause) {
     let rollout = &draft.rollout;
     // What somebody else gave green on a route that is ours by now is taken back too.
     let nothing_moved = !rollout.green_has_traffic() && rollout.drift.is_none();
@@ -293,7 +293,7 @@ fn watch_halted(draft: &mut Draft<'_>) {
 }
 
 /// Back to the last proven weight; to a person after the second time from the same step, or when nothing was proven.
-pub(super) fn step_back(draft: &mut Draft<'_>, cause: Cause) {
+pub(super) fn step_back(draft: &mut Draft<'_>, cause: &Cause) {
     let from = draft.rollout.step;
     // A step that is proven itself proves all below it, so there is one to go back to unless it is the first.
     let proven = match (draft.rollout.proven, from) {
@@ -310,7 +310,7 @@ pub(super) fn step_back(draft: &mut Draft<'_>, cause: Cause) {
     draft.notice(NoticeLevel::Warning, format!("stepped back to {weight}: {detail}"));
     let again = from.and_then(|step| draft.rollout.step_backs.get(&step)).is_some_and(|n| *n >= STEP_BACKS_MAX);
     if proven.is_none() || again {
-        draft.become_phase(Phase::Paused, cause);
+        draft.become_phase(Phase::Paused, cause.clone());
     }
 }
 

@@ -8,6 +8,7 @@ use crate::domain::plan::Question;
 use crate::domain::rollout::Rollout;
 
 /// What the next tick should look at.
+#[expect(clippy::struct_excessive_bools, reason = "each is a look of its own, and any set of them may be wanted")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wants {
     /// The live weights.
