@@ -37,3 +37,7 @@ mod journal_sqlite;
 mod router_contract;
 mod stories;
 mod world;
+mod api;
+mod cli;
+mod harness;
+mod metrics;
