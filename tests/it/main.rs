@@ -39,3 +39,7 @@ mod scenarios;
 mod states;
 mod stories;
 mod world;
+mod api;
+mod cli;
+mod harness;
+mod metrics;
