@@ -267,8 +267,8 @@ mod tests {
             (0..n).map(value).collect()
         };
         let (low, estimate) = shift(&sparse(90, 4, 1.5, 5), &sparse(110, 13, 1.4, 3));
-        assert!((low - 2.6933108059009367e-06).abs() < 1e-12, "{low}");
-        assert!((estimate - 4.359331083463776e-06).abs() < 1e-12, "{estimate}");
+        assert!((low - 2.693_310_805_9e-6).abs() < 1e-12, "{low}");
+        assert!((estimate - 4.359_331_083_5e-6).abs() < 1e-12, "{estimate}");
     }
 
     #[test]
