@@ -30,6 +30,7 @@ mod documents_round_trip;
 mod documents_schema;
 mod documents_settings;
 mod invariants;
+mod rules;
 mod journal_contract;
 mod journal_crash;
 mod journal_samples;
