@@ -13,11 +13,11 @@ use greenshift::domain::observation::{Period, SideCounts};
 use greenshift::domain::phase::Phase;
 use greenshift::domain::plan::Route;
 use greenshift::domain::time::Span;
-use jiff::Timestamp;
 use greenshift::journal::memory::MemoryJournal;
 use greenshift::metric_provider::memory::MemoryMetrics;
 use greenshift::telemetry::Metrics;
 use greenshift::traffic_router::memory::MemoryRouter;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -93,9 +93,8 @@ impl Server {
 
     /// Waits until the first step's weight is on every rule.
     pub async fn until_first_step(&self, name: &str) -> RolloutView {
-        let there = |rollout: &RolloutView| {
-            rollout.step == 1 && rollout.weight.observed == Some(rollout.weight.desired)
-        };
+        let there =
+            |rollout: &RolloutView| rollout.step == 1 && rollout.weight.observed == Some(rollout.weight.desired);
         self.until_it(name, "at its first step", there).await
     }
 
