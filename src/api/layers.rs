@@ -64,7 +64,7 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
 
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    named.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
+    named.or_else(|| uri.authority().map(http::uri::Authority::as_str))
 }
 
 /// Whether a `Host` names this machine, with or without a port.

@@ -73,10 +73,27 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Address of the server
-    #[arg(long, global = true, env = "GREENSHIFT_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "GREENSHIFT_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        help_heading = "Server",
+        display_order = 900
+    )]
     server: String,
     /// Who asks: shown in the history. Nobody checks it yet
-    #[arg(long = "as", global = true, env = "USER", hide_env_values = true, value_name = "NAME")]
+    #[arg(
+        long = "as",
+        global = true,
+        env = "USER",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Server",
+        display_order = 901
+    )]
     actor: Option<String>,
 }
 

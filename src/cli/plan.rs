@@ -19,9 +19,9 @@ pub(super) struct Plan {
     /// The document, YAML or JSON; `-` for standard input
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     file: PathBuf,
-    /// Recorded metrics to judge instead of the live route; needs no server. Columns: time,
-    /// `blue_requests`, `blue_errors`, `green_requests`, `green_errors`; a row for each period
-    #[arg(long, value_name = "FILE.csv", verbatim_doc_comment)]
+    /// Judge recorded metrics instead of the live route; needs no server. The first line names the columns time,
+    /// `blue_requests`, `blue_errors`, `green_requests` and `green_errors`; each other line is one period
+    #[arg(long, value_name = "FILE.csv")]
     against: Option<PathBuf>,
     /// Print it as JSON
     #[arg(short = 'o', long = "output", value_parser = ["json"], value_name = "FORMAT", conflicts_with = "against")]

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-
 use super::harness::{Server, document};
 
 const SERVER_THAT_IS_NOT_THERE: &str = "http://127.0.0.1:9";
@@ -71,6 +70,7 @@ fn what_is_wrong_without_a_server_is_told_without_one() {
     let (code, _, errors) = run(SERVER_THAT_IS_NOT_THERE, &["abort", "payments"]);
     assert!(code == 2 && errors.contains("--reason"), "{code} {errors}");
     assert_eq!(run(SERVER_THAT_IS_NOT_THERE, &["watch", "x", "--for", "lunch"]).0, 2);
+    assert!(run(SERVER_THAT_IS_NOT_THERE, &["version"]).1.starts_with("greenshift "));
     assert_eq!(run("nonsense", &["get"]).0, 2);
     let (code, out, errors) = run(SERVER_THAT_IS_NOT_THERE, &["get"]);
     assert_eq!((code, out.as_str()), (8, ""), "{errors}");

@@ -13,23 +13,23 @@ use greenshift::domain::observation::{Period, SideCounts};
 use greenshift::domain::phase::Phase;
 use greenshift::domain::plan::Route;
 use greenshift::domain::time::Span;
-use jiff::Timestamp;
 use greenshift::journal::memory::MemoryJournal;
 use greenshift::metric_provider::memory::MemoryMetrics;
 use greenshift::telemetry::Metrics;
 use greenshift::traffic_router::memory::MemoryRouter;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use greenshift::client::Client;
 
 /// A document over the rules that the world of [`Server`] has.
-pub fn document(name: &str) -> String {
+pub(crate) fn document(name: &str) -> String {
     document_on(name, 1)
 }
 
 /// The same on the rule of this number: a rule belongs to one active rollout.
-pub fn document_on(name: &str, rule: u8) -> String {
+pub(crate) fn document_on(name: &str, rule: u8) -> String {
     let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
     format!(
         "name: {name}\nlabels: {{team: payments}}\nroute:\n  alb:\n    rules: [{arn}:listener-rule/app/web/0011223344556677/8899aabbccddeeff/000000000000000{rule}]\n    \
@@ -44,15 +44,15 @@ fn route_of(document: &str) -> Route {
 }
 
 /// A running server.
-pub struct Server {
-    pub url: String,
-    pub router: MemoryRouter,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) router: MemoryRouter,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let text = "listen: 127.0.0.1:0\ndatabase: memory\ntraffic_router: memory\nmetric_provider: memory\n\
                     tick_interval: 100ms\n";
         let settings = controller::load(Some(("test.yaml", text)), &BTreeMap::new()).unwrap().settings;
@@ -82,20 +82,19 @@ impl Server {
         Self { url, router, stop, tasks }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&self.url, Some("alice")).unwrap()
     }
 
     /// Waits until a rollout is in a phase.
-    pub async fn until(&self, name: &str, phase: Phase) -> RolloutView {
+    pub(crate) async fn until(&self, name: &str, phase: Phase) -> RolloutView {
         self.until_it(name, phase.as_str(), |rollout| rollout.phase == phase).await
     }
 
     /// Waits until the first step's weight is on every rule.
-    pub async fn until_first_step(&self, name: &str) -> RolloutView {
-        let there = |rollout: &RolloutView| {
-            rollout.step == 1 && rollout.weight.observed == Some(rollout.weight.desired)
-        };
+    pub(crate) async fn until_first_step(&self, name: &str) -> RolloutView {
+        let there =
+            |rollout: &RolloutView| rollout.step == 1 && rollout.weight.observed == Some(rollout.weight.desired);
         self.until_it(name, "at its first step", there).await
     }
 
@@ -111,7 +110,7 @@ impl Server {
         }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await.expect("it stops in time");

@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use greenshift::aws::{Call, CallObserver, CallOutcome};
-use greenshift::client::Document;
+use greenshift::config::rollout::parse;
+use greenshift::domain::analysis::CheckAssessment;
+use greenshift::domain::check::{CheckJudge, Terms};
+use greenshift::domain::event::Verdict;
+use greenshift::domain::hold::{Hold, HoldReason};
+use greenshift::domain::observation::{Period, RuleSeen, SideCounts};
 use greenshift::domain::phase::Phase;
-use greenshift::telemetry::Metrics;
+use greenshift::domain::plan::{Question, Tolerance};
+use greenshift::domain::rollout::{Drift, Rollout, VerdictSeen};
+use greenshift::telemetry::{Metrics, TickReport};
 
-use super::harness::{Server, document};
+use super::harness::document;
 
 /// Every family with its type and the labels of its first series.
 fn families(text: &str) -> String {
@@ -31,14 +38,64 @@ fn families(text: &str) -> String {
     lines.join("\n")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn names_and_labels_are_those_of_the_contract() {
-    let server = Server::start().await;
-    server.client().create(&Document { text: &document("payments") }).await.unwrap();
-    server.until("payments", Phase::Progressing).await;
-    let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+#[test]
+fn names_and_labels_are_those_of_the_contract() {
+    let (metrics, now) = (Metrics::new().unwrap(), "2026-01-01T00:00:00Z".parse().unwrap());
+    let before = Rollout::new(parse("test", &document("payments")).unwrap().spec, now);
+    let mut after = before.clone();
+    after.phase = Phase::Aborted;
+    after.drift = Some(Drift { found: Vec::new(), detail: "theirs".to_owned(), since: now });
+    let verdict = Verdict::Failing;
+    let seen = VerdictSeen { verdict, reason: "concurrent".to_owned(), detail: "worse".to_owned(), since: now };
+    after.verdicts.insert("errors".to_owned(), seen);
+    let hold = Hold::new(HoldReason::Finished, "it has ended");
+    let assessment = [("errors".to_owned(), worse_than_blue())].into();
+    let rule = RuleSeen {
+        rule: before.spec.route.rules()[0].clone(),
+        blue: 90,
+        green: 10,
+        green_attached: true,
+        structure: String::new(),
+        sticky_seconds: None,
+    };
+    metrics.ticked(&TickReport {
+        before: &before,
+        after: &after,
+        hold: Some(&hold),
+        assessment: &assessment,
+        route: Some(&[rule]),
+        took_s: 0.1,
+        lag_s: 0.0,
+    });
+    metrics.called(Call::elb("ModifyRule"), CallOutcome::Ok, Duration::from_millis(20));
+    metrics.served("GET", "/livez", 200, 0.001);
+    metrics.present([(&after, Some(&hold))].into_iter());
+    let text = metrics.render().unwrap();
     insta::assert_snapshot!("families", families(&text));
-    server.stop().await;
+    for line in [
+        r#"greenshift_check_value{check="errors",rollout="payments",side="green"} 0.1"#,
+        r#"greenshift_rollout_weight_ratio{kind="observed",rollout="payments",side="green"} 0.1"#,
+        r#"greenshift_rollout_hold{reason="finished",rollout="payments"} 1"#,
+        r#"greenshift_rollout_transitions_total{from="pending",rollout="payments",to="aborted"} 1"#,
+        r#"greenshift_rollouts{phase="aborted"} 1"#,
+        r#"greenshift_drift_detected_total{rollout="payments"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    metrics.forget("payments");
+    assert!(!metrics.render().unwrap().contains("payments"), "what was deleted leaves no series");
+}
+
+/// What the judge says after one period in which green failed a tenth of its requests and blue none of many.
+fn worse_than_blue() -> CheckAssessment {
+    let mut judge = CheckJudge::new(&Question::Errors(Tolerance::ERRORS)).unwrap();
+    let terms = Terms::new(&Tolerance::ERRORS, 1, 60.0, false);
+    let side = |requests, errors| SideCounts { requests, errors, ..SideCounts::default() };
+    let start = "2026-01-01T00:00:00Z".parse().unwrap();
+    let period = Period { start, blue: side(9000, 9), green: side(1000, 100), load_balancer_errors: 0 };
+    judge.step(&terms, 0.1, Some(0.5));
+    let finding = judge.update(&terms, &period);
+    CheckAssessment { verdict: Verdict::Failing, reason: "concurrent", finding, terms: Some(terms) }
 }
 
 #[test]
