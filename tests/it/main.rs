@@ -25,6 +25,7 @@ mod cloudwatch_alarms;
 mod cloudwatch_batch;
 mod cloudwatch_contract;
 mod controller;
+mod demo;
 mod documents;
 mod documents_round_trip;
 mod documents_schema;
