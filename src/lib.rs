@@ -17,3 +17,7 @@ pub mod journal;
 pub mod traffic_router;
 pub mod metric_provider;
 pub mod controller;
+pub mod api;
+pub mod client;
+pub mod app;
+pub mod cli;

@@ -1,2 +1,7 @@
-//! greenshift
-fn main() {}
+//! greenshift: the program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    greenshift::cli::main()
+}

@@ -21,19 +21,47 @@ pub enum Quota {
 }
 
 /// The budgets of all accounts and regions. Clones share them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RateBudgets {
+    rates: Rates,
     budgets: Arc<Mutex<BTreeMap<AccountRegion, Arc<RateBudget>>>>,
 }
 
 /// An account and a region: what AWS counts requests by.
 type AccountRegion = (String, String);
 
+/// How fast the budgets fill and how much they hold: (calls per second, calls at once).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Changing calls.
+    pub modify: (f64, f64),
+    /// Reading calls.
+    pub describe: (f64, f64),
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { modify: RateBudget::MODIFY, describe: RateBudget::DESCRIBE }
+    }
+}
+
+impl Default for RateBudgets {
+    fn default() -> Self {
+        Self::new(Rates::default())
+    }
+}
+
 impl RateBudgets {
+    /// Budgets at these rates.
+    pub fn new(rates: Rates) -> Self {
+        Self { rates, budgets: Arc::default() }
+    }
+
     /// The budget of one account in one region.
     pub fn of(&self, account: &str, region: &str) -> Arc<RateBudget> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(budgets.entry((account.to_owned(), region.to_owned())).or_default())
+        let budget = budgets.entry((account.to_owned(), region.to_owned()));
+        Arc::clone(budget.or_insert_with(|| Arc::new(RateBudget::new(self.rates))))
     }
 }
 
@@ -49,6 +77,14 @@ impl RateBudget {
     pub const MODIFY: (f64, f64) = (3.0, 20.0);
     /// Looks per second, and at once: what AWS documents for the whole account.
     pub const DESCRIBE: (f64, f64) = (10.0, 40.0);
+
+    /// A full budget.
+    pub const fn new(rates: Rates) -> Self {
+        Self {
+            modify: Bucket::new(rates.modify.0, rates.modify.1),
+            describe: Bucket::new(rates.describe.0, rates.describe.1),
+        }
+    }
 
     /// Waits for its turn, at most `patience`; says at once when that cannot be enough. For forward calls.
     pub async fn wait(&self, quota: Quota, patience: Duration) -> Result<(), Trouble> {
@@ -82,8 +118,7 @@ impl RateBudget {
 
 impl Default for RateBudget {
     fn default() -> Self {
-        let bucket = |(per_second, burst)| Bucket::new(per_second, burst);
-        Self { modify: bucket(Self::MODIFY), describe: bucket(Self::DESCRIBE) }
+        Self::new(Rates::default())
     }
 }
 

@@ -16,7 +16,7 @@ use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
 use futures::future::BoxFuture;
 
 pub use aws_sdk_elasticloadbalancingv2::config::Credentials;
-pub use budget::{Bucket, Quota, RateBudget, RateBudgets};
+pub use budget::{Bucket, Quota, RateBudget, RateBudgets, Rates};
 pub use call::{Call, CallError, CallObserver, CallOutcome, NoObserver, SdkError, ServiceError};
 
 /// How long each part of a call may take. The SDK's own default limits the connection only: a request whose answer

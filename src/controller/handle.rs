@@ -10,12 +10,14 @@ use super::worker::Message;
 use super::{Published, Shared, Snapshot, StartError, WorkerRef, load};
 use crate::domain::event::{Event, NewEvent, Recorded};
 use crate::domain::ids::{Arn, RolloutName};
-use crate::domain::observation::{MetricsSeen, RuleSeen, Seen, Trouble};
+use crate::domain::observation::{AlarmSeen, HealthSeen, MetricsSeen, RuleSeen, Seen, Trouble};
 use crate::domain::plan::{Route, Spec};
 use crate::domain::preflight::Inspection;
 use crate::domain::request::{Ask, Refusal, Request};
+use crate::domain::weight::Weight;
 use crate::journal::JournalError;
 use crate::metric_provider::Query;
+use crate::traffic_router::PlannedWrite;
 
 /// Longest time that somebody who asks waits for the answer; the request may still be taken after it.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -195,12 +197,32 @@ impl Handle {
         }
     }
 
+    /// Why all forward moves are frozen, if they are.
+    pub fn frozen(&self) -> Option<String> {
+        self.shared.freeze.borrow().clone()
+    }
+
     /// Looks at a route without moving anything: for dry runs.
     pub async fn inspect(&self, route: &Route) -> Result<(Inspection, Vec<RuleSeen>), Trouble> {
         let router = &self.shared.ports.router;
         let owner = &self.shared.settings.owner;
         let (inspection, rules) = tokio::join!(router.inspect(route, owner), router.read(route));
         Ok((inspection?, rules?))
+    }
+
+    /// The targets of a route: for dry runs.
+    pub async fn health(&self, route: &Route) -> Result<HealthSeen, Trouble> {
+        self.shared.ports.router.health(route).await
+    }
+
+    /// The writes that would take a route to each of the weights in turn.
+    pub async fn planned_writes(&self, route: &Route, weights: &[Weight]) -> Result<Vec<PlannedWrite>, Trouble> {
+        self.shared.ports.router.plan(route, weights).await
+    }
+
+    /// The states of named alarms: for dry runs.
+    pub async fn alarms(&self, names: &[String]) -> Seen<Vec<AlarmSeen>> {
+        self.shared.ports.metric_provider.alarms(names).await
     }
 
     /// Reads metrics without a rollout: for dry runs.

@@ -67,6 +67,32 @@ pub enum HoldReason {
 }
 
 impl HoldReason {
+    /// All reasons, most pressing first.
+    pub const ALL: [Self; 22] = [
+        Self::Finished,
+        Self::RollingBack,
+        Self::Halted,
+        Self::RouteUnreadable,
+        Self::Drift,
+        Self::Paused,
+        Self::NotStarted,
+        Self::Preflight,
+        Self::Applying,
+        Self::GreenUnhealthy,
+        Self::BlueUnhealthy,
+        Self::NoData,
+        Self::CommonCause,
+        Self::Suspect,
+        Self::LoadBalancerErrors,
+        Self::AlarmsUnreadable,
+        Self::MinimumHold,
+        Self::Inconclusive,
+        Self::AwaitingApproval,
+        Self::Window,
+        Self::Frozen,
+        Self::Baking,
+    ];
+
     /// The name, as in JSON and in the metric label.
     pub const fn as_str(self) -> &'static str {
         match self {

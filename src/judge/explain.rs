@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::counts::Counts;
 use super::forecast::{Forecast, Outlook, Undecidable};
-use super::reading::{Conclusion, Reading, Reason, Window};
+use super::reading::{Reading, Reason, Window};
 use super::settings::Settings;
 
 /// Variance over that of independent requests from which on an operator is told of bursts.
@@ -52,7 +52,7 @@ impl fmt::Display for Explanation {
 
 /// Puts a reading into words; with a forecast also how long the proof will still take.
 pub fn explain(settings: &Settings, reading: &Reading, wording: &Wording, forecast: Option<&Forecast>) -> Explanation {
-    let mut details = vec![rates(window(reading), wording), margin(settings, reading)];
+    let mut details = vec![rates(reading.spoken_of(), wording), margin(settings, reading)];
     details.push(evidence(reading));
     if reading.blue_dispersion >= BURSTY {
         details.push(format!(
@@ -64,14 +64,6 @@ pub fn explain(settings: &Settings, reading: &Reading, wording: &Wording, foreca
         details.push(needed(&forecast.proof));
     }
     Explanation { headline: headline(reading), details }
-}
-
-/// The periods that the verdict speaks of: since the likeliest start of the fault when green is accused.
-fn window(reading: &Reading) -> &Window {
-    match reading.conclusion {
-        Conclusion::Rollback | Conclusion::Hold => &reading.suspicion,
-        Conclusion::Advance | Conclusion::Continue => &reading.step,
-    }
 }
 
 fn headline(r: &Reading) -> String {

@@ -125,6 +125,14 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The periods that the verdict speaks of: since the likeliest start of the fault when green is accused.
+    pub const fn spoken_of(&self) -> &Window {
+        match self.conclusion {
+            Conclusion::Rollback | Conclusion::Hold => &self.suspicion,
+            Conclusion::Advance | Conclusion::Continue => &self.step,
+        }
+    }
+
     /// Whether blue itself is worse than its past.
     pub fn blue_is_sick(&self) -> bool {
         self.log_blue_sick >= self.thresholds.blue_sick

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::TrafficRouter;
 use super::course::{Course, course};
+use super::{PlannedWrite, TrafficRouter};
 use crate::domain::command::{SetWeight, Stickiness, Urgency, WriteOutcome, WriteReport};
 use crate::domain::ids::Arn;
 use crate::domain::observation::{FleetHealth, HealthSeen, RuleSeen, Trouble, TroubleKind};
@@ -357,5 +357,23 @@ impl TrafficRouter for MemoryRouter {
             }
         }
         Ok(())
+    }
+
+    async fn plan(&self, route: &Route, weights: &[Weight]) -> Result<Vec<PlannedWrite>, Trouble> {
+        let world = self.lock();
+        fails(world.faults.reads.as_ref())?;
+        if let Some(absent) = route.rules().iter().find(|rule| !world.rules.contains_key(*rule)) {
+            return Err(missing(absent));
+        }
+        let each = |weight: &Weight| {
+            let (weight, (blue, green)) = (*weight, weight.written());
+            route.rules().iter().map(move |rule| PlannedWrite {
+                rule: rule.clone(),
+                weight,
+                operation: "SetWeight",
+                command: format!("# in memory: {rule} to blue {blue}, green {green}"),
+            })
+        };
+        Ok(weights.iter().flat_map(each).collect())
     }
 }

@@ -7,9 +7,11 @@ pub mod memory;
 use async_trait::async_trait;
 
 use crate::domain::command::{SetWeight, WriteReport};
+use crate::domain::ids::Arn;
 use crate::domain::observation::{HealthSeen, RuleSeen, Trouble};
 use crate::domain::plan::Route;
 use crate::domain::preflight::Inspection;
+use crate::domain::weight::Weight;
 
 /// Reads and writes the weights of routes.
 ///
@@ -36,4 +38,21 @@ pub trait TrafficRouter: Send + Sync + 'static {
 
     /// Takes the mark of `owner` away; other marks stay.
     async fn release(&self, route: &Route, owner: &str) -> Result<(), Trouble>;
+
+    /// The writes that would take the route to each of the weights in turn, from the rules as they are now, without
+    /// sending any: for dry runs, and for a person who must put things back by hand.
+    async fn plan(&self, route: &Route, weights: &[Weight]) -> Result<Vec<PlannedWrite>, Trouble>;
+}
+
+/// One write that would be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedWrite {
+    /// The rule or listener.
+    pub rule: Arn,
+    /// Green's share after it.
+    pub weight: Weight,
+    /// The operation, as `ModifyRule`.
+    pub operation: &'static str,
+    /// The same as a command that a person can run.
+    pub command: String,
 }

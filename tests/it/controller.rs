@@ -21,7 +21,7 @@ use greenshift::journal::Journal;
 use greenshift::journal::memory::{Fault, MemoryJournal};
 use greenshift::metric_provider::memory::MemoryMetrics;
 use greenshift::telemetry::Metrics;
-use greenshift::traffic_router::TrafficRouter;
+use greenshift::traffic_router::{PlannedWrite, TrafficRouter};
 use greenshift::traffic_router::memory::MemoryRouter;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -81,6 +81,10 @@ impl TrafficRouter for Hanging {
 
     async fn release(&self, route: &Route, owner: &str) -> Result<(), Trouble> {
         self.inner.release(route, owner).await
+    }
+
+    async fn plan(&self, route: &Route, weights: &[Weight]) -> Result<Vec<PlannedWrite>, Trouble> {
+        self.inner.plan(route, weights).await
     }
 }
 

@@ -22,7 +22,7 @@ use futures::future::try_join;
 
 use self::api::Api;
 pub use self::plan::PlannedChange;
-use super::TrafficRouter;
+use super::{PlannedWrite, TrafficRouter};
 use crate::aws::AwsClients;
 use crate::domain::command::{SetWeight, Urgency, WriteReport};
 use crate::domain::ids::Arn;
@@ -135,6 +135,18 @@ impl TrafficRouter for AlbRouter {
             |rule: &&Arn| tags.get(*rule).and_then(|tags| tags.get(OWNER_TAG)).is_some_and(|found| found == owner);
         let ours: Vec<&Arn> = rules.into_iter().filter(is_ours).collect();
         Ok(self.api.remove_tag(&ours, OWNER_TAG).await?)
+    }
+
+    async fn plan(&self, route: &Route, weights: &[Weight]) -> Result<Vec<PlannedWrite>, Trouble> {
+        let Route::Alb(alb) = route;
+        let changes = self.plan_changes(alb, weights).await?;
+        let planned = |change: &PlannedChange| PlannedWrite {
+            rule: change.rule.clone(),
+            weight: change.weight,
+            operation: change.operation,
+            command: change.command(),
+        };
+        Ok(changes.iter().map(planned).collect())
     }
 }
 
