@@ -52,3 +52,30 @@ impl Clock for ManualClock {
         *self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+/// A clock that runs faster than the machine's: hours of a simulated rollout pass in seconds. It follows tokio's time, so
+/// a test that pauses that one pauses this one too.
+#[derive(Debug, Clone, Copy)]
+pub struct ScaledClock {
+    start: Timestamp,
+    origin: tokio::time::Instant,
+    speed: u32,
+}
+
+impl ScaledClock {
+    /// A clock that shows `start` now and runs `speed` times as fast as the machine's.
+    pub fn new(start: Timestamp, speed: u32) -> Self {
+        Self { start, origin: tokio::time::Instant::now(), speed }
+    }
+
+    /// How many times as fast as the machine's clock it runs.
+    pub const fn speed(&self) -> u32 {
+        self.speed
+    }
+}
+
+impl Clock for ScaledClock {
+    fn now(&self) -> Timestamp {
+        after(self.start, Span::from(self.origin.elapsed()).times(self.speed))
+    }
+}

@@ -20,4 +20,5 @@ pub mod controller;
 pub mod api;
 pub mod client;
 pub mod app;
+pub mod simulation;
 pub mod cli;

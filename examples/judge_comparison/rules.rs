@@ -136,7 +136,8 @@ impl Rule for Kayenta {
             }
         }
         self.periods += 1;
-        let high = self.periods % 10 == 0 && kayenta_is_high(self.blue.make_contiguous(), self.green.make_contiguous());
+        let high = self.periods.is_multiple_of(10)
+            && kayenta_is_high(self.blue.make_contiguous(), self.green.make_contiguous());
         f64::from(u8::from(high))
     }
 }
@@ -192,7 +193,10 @@ mod tests {
     /// First period, from 1, at which a rule at this threshold fires on green's error ratios.
     fn fires(mut rule: impl Rule, threshold: f64, ratios: &[f64]) -> Option<usize> {
         let blue = Counts::new(1000.0, 1.0);
-        ratios.iter().position(|r| rule.see(blue, Counts::new(1000.0, 1000.0 * r)) > threshold).map(|at| at + 1)
+        ratios
+            .iter()
+            .position(|r| rule.see(blue, Counts::new(1000.0, 1000.0 * r)) > threshold)
+            .map(|at| at + 1)
     }
 
     #[test]
@@ -205,7 +209,11 @@ mod tests {
     #[test]
     fn flagger_rolls_back_one_interval_after_its_threshold() {
         let ratios = [0.02, 0.0, 0.02, 0.0, 0.0];
-        assert_eq!(fires(Counter::flagger(1), 0.01, &ratios), Some(2), "like failureLimit 0, one interval later");
+        assert_eq!(
+            fires(Counter::flagger(1), 0.01, &ratios),
+            Some(2),
+            "like failureLimit 0, one interval later"
+        );
         assert_eq!(fires(Counter::flagger(2), 0.01, &ratios), Some(4));
     }
 

@@ -102,7 +102,8 @@ async fn measured(State(state): State<ApiState>, request: Request, next: Next) -
     let route = route.unwrap_or_else(|| "none".to_owned());
     state.handle.own_metrics().served(method_label(&method), &route, status, took.as_secs_f64());
     if method != Method::GET && method != Method::HEAD {
-        tracing::info!(%method, route, status, request_id = id, took_ms = took.as_millis(), "call to the API");
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(%method, route, status, request_id = id, took_ms, "call to the API");
     }
     response
 }

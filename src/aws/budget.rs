@@ -88,14 +88,13 @@ impl RateBudget {
 
     /// Waits for its turn, at most `patience`; says at once when that cannot be enough. For forward calls.
     pub async fn wait(&self, quota: Quota, patience: Duration) -> Result<(), Trouble> {
-        self.bucket(quota).wait(patience).await.map_err(|needed| Trouble {
-            kind: TroubleKind::Transient,
-            message: format!(
-                "the shared request budget of this account and region is spent: the next call could be sent in {:.1} s; \
-                 tried again later",
-                needed.as_secs_f64()
-            ),
-        })
+        self.bucket(quota).wait(patience).await.map_err(spent)
+    }
+
+    /// Waits until there is something to take, at most `patience`, and takes nothing. What is gathered meanwhile can be
+    /// asked for in one call.
+    pub async fn ready(&self, quota: Quota, patience: Duration) -> Result<(), Trouble> {
+        self.bucket(quota).ready(patience).await.map_err(spent)
     }
 
     /// Takes without waiting, into debt if need be. For rollbacks.
@@ -114,6 +113,15 @@ impl RateBudget {
             Quota::Describe => &self.describe,
         }
     }
+}
+
+fn spent(needed: Duration) -> Trouble {
+    let message = format!(
+        "the shared request budget of this account and region is spent: the next call could be sent in {:.1} s; tried \
+         again later",
+        needed.as_secs_f64()
+    );
+    Trouble { kind: TroubleKind::Transient, message }
 }
 
 impl Default for RateBudget {
@@ -162,6 +170,20 @@ impl Bucket {
             sleep(pause).await;
         }
         Ok(())
+    }
+
+    /// Waits until there is a whole token, at most `patience`, and takes none.
+    pub async fn ready(&self, patience: Duration) -> Result<(), Duration> {
+        let mut left = patience;
+        loop {
+            let pause = Duration::from_secs_f64((1.0 - self.left()).max(0.0) / self.per_second);
+            if pause.is_zero() {
+                return Ok(());
+            }
+            left = left.checked_sub(pause).ok_or(pause)?;
+            // Others may take it first; then it is waited for again.
+            sleep(pause).await;
+        }
     }
 
     /// Takes one token now, also from an empty bucket.
@@ -214,6 +236,18 @@ mod tests {
         assert!(all.iter().all(Result::is_ok));
         let took = begun.elapsed().as_secs_f64();
         assert!((4.9..=5.2).contains(&took), "50 more at 10 a second took {took} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn being_ready_takes_nothing() {
+        let bucket = Bucket::new(10.0, 2.0);
+        bucket.ready(Duration::ZERO).await.unwrap();
+        assert!((bucket.left() - 2.0).abs() < 1e-9);
+        (0..7).for_each(|_| bucket.take());
+        assert!(bucket.ready(Duration::from_millis(500)).await.is_err(), "five below zero and one to have: 600 ms");
+        let begun = Instant::now();
+        bucket.ready(Duration::from_secs(1)).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(599), "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ mod freeze;
 mod get;
 mod history;
 mod output;
+mod plan;
 mod preflight;
 mod serve;
 mod watch;
@@ -127,6 +128,8 @@ enum Command {
     /// Stop all forward moves of all rollouts, or allow them again
     #[command(subcommand)]
     Freeze(freeze::Freeze),
+    /// Show what a document would do, without doing any of it
+    Plan(plan::Plan),
     /// Check a document without a server
     Lint(document::Lint),
     /// Print the JSON Schema of a document
@@ -184,6 +187,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Delete(command) => command.run(&global.client()?).await,
         Command::Preflight(command) => command.run(&global.client()?).await,
         Command::Freeze(command) => command.run(&global.client()?).await,
+        Command::Plan(command) => command.run(&global).await,
         Command::Lint(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Version(command) => command.run(&global.client()?).await,

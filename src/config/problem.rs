@@ -231,7 +231,8 @@ impl Findings {
             self.problems.sort_by_key(|problem| problem.severity);
             self.problems.truncate(PROBLEMS_MAX);
         }
-        self.problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
+        let order = |problem: &Problem| (problem.place.source.name.clone(), problem.place.line, problem.place.column);
+        self.problems.sort_by_cached_key(order);
         let refused = self.problems.iter().any(|problem| problem.severity == Severity::Error);
         match value {
             Some(value) if !refused => Ok((value, self.problems)),

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::problem::{Findings, Place, Problem, Severity};
 use super::tree::{Node, Value};
 
+/// Most keys of one mapping that are read: a document has at most some dozens.
+const ENTRIES_MAX: usize = 1000;
+
 /// A value of the document, with the JSON pointer that leads to it.
 #[derive(Debug, Clone)]
 pub(crate) struct At<'n> {
@@ -139,6 +142,11 @@ impl<'n> At<'n> {
         let Value::Map(entries) = &self.node.value else {
             return self.mismatch(what, "a mapping", out);
         };
+        if entries.len() > ENTRIES_MAX {
+            let text = format!("{what} has {} keys; at most {ENTRIES_MAX} are read", entries.len());
+            self.error(out, text, None::<String>);
+            return None;
+        }
         let mut found: BTreeMap<&str, Field<'_>> = BTreeMap::new();
         for entry in entries {
             let pointer = format!("{}/{}", self.pointer, escaped(&entry.key));

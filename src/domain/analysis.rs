@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{self, CheckJudge, Finding, Terms};
 use super::event::Verdict;
-use super::observation::{MetricsSeen, Period};
+use super::observation::{LatencySeen, MetricsSeen, Period};
 use super::plan::{Plan, Question};
 use super::time::{Span, after};
 use crate::judge::Conclusion;
@@ -87,6 +87,8 @@ pub struct CheckAssessment {
     pub finding: Option<Finding>,
     /// The terms it was judged by.
     pub terms: Option<Terms>,
+    /// Its evidence with the periods that may still be corrected: what a forecast starts from.
+    pub judge: CheckJudge,
 }
 
 /// What all checks say now.
@@ -96,18 +98,23 @@ impl AnalysisState {
     /// Which of the seen periods are new or changed, and which were read again alike. Closed ones are past changing.
     pub fn news(&self, seen: &MetricsSeen, interval: Span, now: Timestamp) -> (Vec<Period>, Vec<Timestamp>) {
         let (mut periods, mut unchanged) = (Vec::new(), Vec::new());
-        for period in &seen.periods {
+        for period in seen.periods.iter().map(sound) {
             let closed = self.closed_until.is_some_and(|until| period.start < until);
-            if closed || after(period.start, interval) > now {
+            let end = after(period.start, interval);
+            if closed || end > now {
                 continue;
             }
             match self.open.get(&period.start) {
-                Some(known) if known.period == *period => {
+                Some(known) if known.period == period => {
                     if !known.alike && !seen.partial {
                         unchanged.push(period.start);
                     }
                 }
-                Some(_) | None => periods.push(period.clone()),
+                // Of an answer that is not whole only bad news is taken: it may not make a known period look better,
+                // nor stand as the last word on one that is past correcting.
+                Some(known) if seen.partial && !is_worse(&period, &known.period) => {}
+                None if seen.partial && after(end, OPEN_FOR) <= now => {}
+                Some(_) | None => periods.push(period),
             }
         }
         (periods, unchanged)
@@ -166,11 +173,12 @@ impl AnalysisState {
         self.balancer_usual = Some(self.balancer_usual.map_or(seen, |usual| usual * keep + seen * (1.0 - keep)));
     }
 
-    /// Whether the load balancer itself answered clearly more errors since `raise` than it usually does: more than
-    /// twice as many, and by more than three standard deviations of a Poisson count. Returns (seen, usual) then.
-    pub fn balancer_rise(&self, raise: Timestamp) -> Option<(f64, f64)> {
+    /// Whether the load balancer itself answered clearly more errors in the periods that began from `raise` on and before
+    /// `until` than it usually does: more than twice as many, and by more than three standard deviations of a Poisson
+    /// count. Returns (seen, usual) then.
+    pub fn balancer_rise(&self, raise: Timestamp, until: Timestamp) -> Option<(f64, f64)> {
         let (mut seen, mut periods) = (0.0, 0.0);
-        for known in self.open.values().filter(|known| known.period.start >= raise) {
+        for known in self.open.values().filter(|known| known.period.start >= raise && known.period.start < until) {
             seen += check::as_number(known.period.load_balancer_errors);
             periods += 1.0;
         }
@@ -205,6 +213,7 @@ impl AnalysisState {
                 reason: "no_period_yet",
                 finding: None,
                 terms: Some(terms.clone()),
+                judge,
             };
         };
         CheckAssessment {
@@ -212,6 +221,7 @@ impl AnalysisState {
             reason: check::reason(finding.reading.reason),
             finding: Some(finding),
             terms: Some(terms.clone()),
+            judge,
         }
     }
 
@@ -238,7 +248,8 @@ impl AnalysisState {
             found.latest = Some(finding);
         }
         // A mark behind the last period: the weight is new, nothing speaks for it yet.
-        if marks.next().is_some() {
+        for mark in marks {
+            judge.step(terms, mark.now, mark.next);
             found.settled = None;
         }
         found
@@ -261,6 +272,20 @@ impl AnalysisState {
         let all = blue + green;
         (all > 0.0).then(|| green / all)
     }
+}
+
+/// A period without what no journal can hold and no comparison can use: response times that are no numbers.
+fn sound(period: &Period) -> Period {
+    let numbers = |seen: &LatencySeen| [seen.p50, seen.p90, seen.p99].iter().all(|s| s.is_finite() && *s >= 0.0);
+    let mut period = period.clone();
+    period.blue.latency = period.blue.latency.filter(numbers);
+    period.green.latency = period.green.latency.filter(numbers);
+    period
+}
+
+/// Whether `now` tells of more bad requests of green than `before`.
+fn is_worse(now: &Period, before: &Period) -> bool {
+    now.green.errors > before.green.errors || now.green.client_errors > before.green.client_errors
 }
 
 struct Analyzed {

@@ -15,6 +15,7 @@ pub mod command;
 pub mod event;
 pub mod hold;
 pub mod ids;
+pub mod invariants;
 pub mod latency;
 pub mod observation;
 pub mod phase;

@@ -73,7 +73,10 @@ impl Phase {
     /// Whether an attempt may go from this phase to `to`.
     pub const fn may_become(self, to: Self) -> bool {
         match self {
-            Self::Pending => matches!(to, Self::Preflight | Self::Paused | Self::Aborted),
+            Self::Pending => {
+                // Rolling back: a retry of a halted attempt begins with traffic on green.
+                matches!(to, Self::Preflight | Self::Paused | Self::RollingBack | Self::Aborted)
+            }
             Self::Preflight => {
                 matches!(to, Self::Progressing | Self::Paused | Self::Halted | Self::RollingBack | Self::Aborted)
             }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::analysis::{AnalysisState, Mark};
 use super::event::{Cause, CauseCode, Event, Recorded};
+use super::observation::RuleSeen;
 use super::phase::Phase;
 use super::plan::Plan;
 use super::request::Ask;
@@ -74,7 +75,7 @@ pub(super) fn apply(rollout: &mut Rollout, recorded: &Recorded) {
     match &recorded.event {
         Event::Created(_) | Event::NoticeRaised { .. } => {}
         Event::Requested { ask, .. } => apply_request(rollout, ask),
-        Event::PlanChanged(plan) => change_plan(rollout, plan),
+        Event::PlanChanged(plan) => change_plan(rollout, plan, at),
         Event::AttemptStarted { attempt, phase } => start_attempt(rollout, *attempt, *phase, at),
         Event::PhaseChanged { from, to, cause } => {
             change_phase(rollout, *from, *to, cause, at);
@@ -86,6 +87,9 @@ pub(super) fn apply(rollout: &mut Rollout, recorded: &Recorded) {
         }
         Event::BaselineTaken { rules, health } => {
             rollout.analysis.sticky |= rules.iter().any(|rule| rule.sticky_seconds.is_some());
+            // Where a person let green begin with traffic, its weights are known and no drift.
+            let found = rules.iter().filter_map(RuleSeen::share).filter(|share| *share > Weight::ZERO);
+            rollout.lately.extend(found.map(|share| (share, at)));
             rollout.baseline = Some(Baseline { rules: rules.clone(), health: *health });
         }
         Event::FindingWaived { code } => {
@@ -134,17 +138,22 @@ pub(super) fn apply(rollout: &mut Rollout, recorded: &Recorded) {
 
 fn apply_request(rollout: &mut Rollout, ask: &Ask) {
     match ask {
-        Ask::Promote { full, .. } => rollout.promoted = Some(Promotion { step: rollout.step, full: *full }),
+        Ask::Promote { full, .. } => {
+            rollout.promoted = Some(Promotion { step: rollout.step, full: *full });
+            renew_deadline(rollout);
+        }
         Ask::Approve { .. } => rollout.approved = rollout.step,
         Ask::Abort => set_rollback(rollout, Phase::Aborted, false),
         Ask::Rollback { force } => set_rollback(rollout, Phase::RolledBack, *force),
-        Ask::Resume => {
-            // A rollout that its deadline paused gets the whole time again, else it would pause again at once.
-            if rollout.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Deadline) {
-                rollout.active_before = Span::ZERO;
-            }
-        }
+        Ask::Resume => renew_deadline(rollout),
         Ask::Pause | Ask::Retry | Ask::StepBack | Ask::Waive { .. } | Ask::Change { .. } => {}
+    }
+}
+
+/// A rollout that its deadline paused gets the whole time again, else it would pause again at once.
+fn renew_deadline(rollout: &mut Rollout) {
+    if rollout.phase == Phase::Paused && rollout.cause.as_ref().is_some_and(|cause| cause.code == CauseCode::Deadline) {
+        rollout.active_before = Span::ZERO;
     }
 }
 
@@ -153,14 +162,31 @@ fn set_rollback(rollout: &mut Rollout, ends_in: Phase, force: bool) {
     rollout.rollback = Some(Rollback { ends_in, forced });
 }
 
-fn change_plan(rollout: &mut Rollout, plan: &Plan) {
-    rollout.spec.plan = plan.clone();
-    // What proof would lead to may have changed: the judge learns it with the next weight, and the present step goes on
-    // by the stricter of the two, which is the old one until then.
+fn change_plan(rollout: &mut Rollout, plan: &Plan, at: Timestamp) {
+    let leads_to = rollout.next_weight();
+    let old = std::mem::replace(&mut rollout.spec.plan, plan.clone());
+    if old.analysis.checks != plan.analysis.checks {
+        let asks = |plan: &Plan, name: &str| {
+            let check = plan.analysis.checks.iter().find(|check| check.name == name);
+            check.map(|check| std::mem::discriminant(&check.question))
+        };
+        // A check that is gone says nothing any more; one that asks something else begins anew.
+        let stays = |name: &str| asks(plan, name).is_some() && asks(plan, name) == asks(&old, name);
+        rollout.verdicts.retain(|name, _| stays(name));
+        rollout.analysis.judges.retain(|name, _| stays(name));
+    } else if leads_to == rollout.next_weight() {
+        return;
+    }
+    // Proof that was gathered for another question or another next weight is not proof of this one.
+    mark_weight(rollout, at);
 }
 
 fn start_attempt(rollout: &mut Rollout, attempt: u32, phase: Phase, at: Timestamp) {
-    let fresh = Rollout::new(rollout.spec.clone(), at);
+    let mut fresh = Rollout::new(rollout.spec.clone(), at);
+    if rollout.green_has_traffic() {
+        // A halted attempt left traffic on green: what green does with it counts against it from the beginning.
+        fresh.analysis.first_write = Some(at);
+    }
     let rolls_back = phase == Phase::RollingBack;
     *rollout = Rollout {
         seq: rollout.seq,
@@ -231,6 +257,10 @@ fn intend(rollout: &mut Rollout, weight: Weight, step: Option<usize>, at: Timest
         let count = rollout.step_backs.entry(left).or_insert(0);
         *count = count.saturating_add(1);
     }
+    if step < rollout.step && matches!(rollout.left, Some(Phase::Baking | Phase::AwaitingApproval)) {
+        // What was left when the rollout was stopped is not there to return to.
+        rollout.left = Some(Phase::Progressing);
+    }
     if step != rollout.step {
         rollout.approved = None;
         if rollout.promoted.is_some_and(|promotion| !promotion.full || weight < old) {
@@ -256,10 +286,14 @@ fn confirm(rollout: &mut Rollout, weight: Weight, at: Timestamp) {
     }
     rollout.confirmed_at = Some(at);
     rollout.hold_since = at;
-    // Nothing to judge before green ever had traffic.
-    if rollout.analysis.first_write.is_some() {
+    mark_weight(rollout, at);
+}
+
+/// Proof begins anew from here; before green ever had traffic there is nothing to judge.
+fn mark_weight(rollout: &mut Rollout, at: Timestamp) {
+    if rollout.analysis.first_write.is_some() && rollout.is_confirmed() {
         let next = rollout.next_weight().map(Weight::ratio);
-        rollout.analysis.marks.push(Mark { at, now: weight.ratio(), next });
+        rollout.analysis.marks.push(Mark { at, now: rollout.intended.ratio(), next });
     }
 }
 

@@ -226,9 +226,11 @@ impl Rollout {
         self.confirmed_at.is_some()
     }
 
-    /// Whether green has, or is about to have, any traffic.
+    /// Whether green has, may have, or is about to have any traffic. A write towards green that was taken back may have
+    /// reached some rules: only a zero that was seen on every rule ends it.
     pub fn green_has_traffic(&self) -> bool {
-        self.intended > Weight::ZERO || self.confirmed > Weight::ZERO
+        let may_have = self.analysis.first_write.is_some() && !self.is_confirmed();
+        self.intended > Weight::ZERO || self.confirmed > Weight::ZERO || may_have
     }
 
     /// Time spent in active phases (progressing, baking) of this attempt.
@@ -242,8 +244,8 @@ impl Rollout {
         let mut ours = vec![self.intended, self.confirmed];
         for (weight, at) in &self.lately {
             let within = if *weight < self.intended { LATELY_BELOW } else { LATELY };
-            // A zero that comes after green had confirmed traffic is somebody's emergency brake, never ours.
-            let brake = *weight == Weight::ZERO && self.is_confirmed();
+            // A zero that is neither intended nor confirmed is somebody's emergency brake, never ours.
+            let brake = *weight == Weight::ZERO;
             let late = self.confirmed_at.is_none() || since(now, *at) < within;
             if !ours.contains(weight) && late && !brake {
                 ours.push(*weight);
@@ -297,12 +299,14 @@ impl Rollout {
         self.verdicts.values().filter(|seen| seen.reason == reason).map(|seen| seen.since).min()
     }
 
-    /// The worst verdict of all checks: Failing before Inconclusive before Passing; Inconclusive without any.
+    /// The worst verdict of all checks: Failing before Inconclusive before Passing; Inconclusive while any check of the
+    /// plan has said nothing.
     pub fn verdict(&self) -> Verdict {
-        let mut all = self.verdicts.values().map(|seen| seen.verdict);
+        let checks = &self.plan().analysis.checks;
+        let passes = |name: &String| self.verdicts.get(name).is_some_and(|seen| seen.verdict == Verdict::Passing);
         if self.verdicts.values().any(|seen| seen.verdict == Verdict::Failing) {
             Verdict::Failing
-        } else if !self.verdicts.is_empty() && all.all(|verdict| verdict == Verdict::Passing) {
+        } else if !checks.is_empty() && checks.iter().all(|check| passes(&check.name)) {
             Verdict::Passing
         } else {
             Verdict::Inconclusive

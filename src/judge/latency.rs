@@ -49,12 +49,30 @@ pub enum Latency {
         /// Percentiles in any order; at least two are needed.
         percentiles: Vec<Percentile>,
     },
+    /// Requests over given thresholds, counted by the source itself (CloudWatch's `TC(threshold:)`): exact, and at
+    /// these thresholds only.
+    Counted {
+        /// Requests in the period.
+        requests: f64,
+        /// Thresholds and the requests slower than each.
+        over: Vec<Over>,
+    },
+}
+
+/// Requests slower than a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Over {
+    /// The threshold.
+    pub threshold: f64,
+    /// How many took longer.
+    pub slow: f64,
 }
 
 /// The parts of a latency that make sense, in ascending order.
 enum Clean {
     Histogram(Vec<Bucket>),
     Percentiles { requests: f64, points: Vec<(f64, f64)> },
+    Counted { requests: f64 },
 }
 
 impl Latency {
@@ -62,7 +80,7 @@ impl Latency {
     pub fn requests(&self) -> f64 {
         match self.clean() {
             Clean::Histogram(buckets) => buckets.last().map_or(0.0, |last| last.cumulative),
-            Clean::Percentiles { requests, .. } => requests,
+            Clean::Percentiles { requests, .. } | Clean::Counted { requests } => requests,
         }
     }
 
@@ -84,7 +102,14 @@ impl Latency {
                 let fast = up_to(&buckets, threshold)?;
                 Some(Counts::new(total, total - fast).cleaned())
             }
-            Clean::Percentiles { requests, .. } if requests <= 0.0 => Some(Counts::NONE),
+            Clean::Percentiles { requests, .. } | Clean::Counted { requests } if requests <= 0.0 => {
+                Some(Counts::NONE)
+            }
+            Clean::Counted { requests } => {
+                let Self::Counted { over, .. } = self else { return None };
+                let same = |o: &&Over| (o.threshold - threshold).abs() <= 1e-9 * threshold;
+                over.iter().find(same).map(|o| Counts::new(requests, o.slow).cleaned())
+            }
             Clean::Percentiles { requests, points } => {
                 Some(Counts::new(requests, requests * slower_share(&points, threshold)?).cleaned())
             }
@@ -97,7 +122,10 @@ impl Latency {
                 let mut buckets: Vec<Bucket> = buckets
                     .iter()
                     .filter(|b| b.upper > 0.0)
-                    .map(|b| Bucket { upper: b.upper, cumulative: Counts::new(b.cumulative, 0.0).cleaned().requests })
+                    .map(|b| Bucket {
+                        upper: b.upper,
+                        cumulative: Counts::new(b.cumulative, 0.0).cleaned().requests,
+                    })
                     .collect();
                 buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
                 let mut most = 0.0;
@@ -111,7 +139,9 @@ impl Latency {
                 // (latency, share of slower requests), the latency rising with the percentile.
                 let mut points: Vec<(f64, f64)> = percentiles
                     .iter()
-                    .filter(|p| p.percent > 0.0 && p.percent < 100.0 && p.latency > 0.0 && p.latency.is_finite())
+                    .filter(|p| {
+                        p.percent > 0.0 && p.percent < 100.0 && p.latency > 0.0 && p.latency.is_finite()
+                    })
                     .map(|p| (p.latency.max(LEAST), 1.0 - p.percent / 100.0))
                     .collect();
                 points.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -121,6 +151,9 @@ impl Latency {
                     point.0 = longest;
                 }
                 Clean::Percentiles { requests: Counts::new(*requests, 0.0).cleaned().requests, points }
+            }
+            Self::Counted { requests, .. } => {
+                Clean::Counted { requests: Counts::new(*requests, 0.0).cleaned().requests }
             }
         }
     }
@@ -178,13 +211,41 @@ fn quantile(points: &[(f64, f64)], share: f64) -> Option<f64> {
 /// On histograms they are moved up to the next bucket bound, where counts are exact, and dropped beyond the last.
 /// From percentiles come the first two only: nothing is known beyond p99.
 pub fn thresholds(history: &[Latency]) -> Vec<f64> {
-    let mut found = match merged_histogram(history) {
-        Some(buckets) => from_histogram(&buckets),
-        None => from_percentiles(history),
-    };
+    let mut found: Vec<f64> = SLOW_SHARES.iter().filter_map(|&share| threshold_at(history, share)).collect();
+    if let (Some(buckets), Some(p99)) = (merged_histogram(history), found.last().copied()) {
+        let far = finite(&buckets).find(|upper| *upper >= FAR * p99);
+        found.extend(far);
+    }
     found.sort_by(f64::total_cmp);
     found.dedup();
     found
+}
+
+/// The latency that a share of blue's requests exceeded in its history (0.05 for p95), or `None` when nothing is known.
+///
+/// From histograms the next bucket bound of the whole history, from percentiles the median of the periods.
+pub fn threshold_at(history: &[Latency], share: f64) -> Option<f64> {
+    if let Some(buckets) = merged_histogram(history) {
+        let total = buckets.last().map_or(0.0, |last| last.cumulative);
+        let enough =
+            |bucket: &&Bucket| bucket.upper.is_finite() && bucket.cumulative >= (1.0 - share) * total;
+        return buckets.iter().find(enough).map(|bucket| bucket.upper);
+    }
+    let mut seen: Vec<f64> = history
+        .iter()
+        .filter_map(|latency| match latency.clean() {
+            Clean::Percentiles { requests, points } if requests > 0.0 => quantile(&points, share),
+            Clean::Percentiles { .. } | Clean::Histogram(_) | Clean::Counted { .. } => None,
+        })
+        .filter(|latency| latency.is_finite())
+        .collect();
+    seen.sort_by(f64::total_cmp);
+    seen.get(seen.len() / 2).copied()
+}
+
+/// The finite bounds of a histogram.
+fn finite(buckets: &[Bucket]) -> impl Iterator<Item = f64> {
+    buckets.iter().map(|bucket| bucket.upper).filter(|upper| upper.is_finite())
 }
 
 /// The sum of all histograms of a history, or `None` when it holds none with requests.
@@ -193,8 +254,8 @@ fn merged_histogram(history: &[Latency]) -> Option<Vec<Bucket>> {
     for latency in history {
         let Clean::Histogram(buckets) = latency.clean() else { continue };
         // Buckets may be reconfigured under way: the newest layout counts.
-        let same =
-            sum.len() == buckets.len() && sum.iter().zip(&buckets).all(|(a, b)| a.upper.to_bits() == b.upper.to_bits());
+        let same = sum.len() == buckets.len()
+            && sum.iter().zip(&buckets).all(|(a, b)| a.upper.to_bits() == b.upper.to_bits());
         if !same {
             sum = buckets;
             continue;
@@ -204,33 +265,6 @@ fn merged_histogram(history: &[Latency]) -> Option<Vec<Bucket>> {
         }
     }
     sum.last().is_some_and(|last| last.cumulative > 0.0).then_some(sum)
-}
-
-fn from_histogram(buckets: &[Bucket]) -> Vec<f64> {
-    let total = buckets.last().map_or(0.0, |last| last.cumulative);
-    let finite = || buckets.iter().filter(|b| b.upper.is_finite());
-    let bound_with = |share: f64| finite().find(|b| b.cumulative >= (1.0 - share) * total).map(|b| b.upper);
-    let mut found: Vec<f64> = SLOW_SHARES.iter().filter_map(|&share| bound_with(share)).collect();
-    let p99 = SLOW_SHARES.last().and_then(|&share| bound_with(share));
-    if let Some(p99) = p99 {
-        found.extend(finite().map(|b| b.upper).find(|upper| *upper >= FAR * p99));
-    }
-    found
-}
-
-fn from_percentiles(history: &[Latency]) -> Vec<f64> {
-    let median = |share: f64| {
-        let mut seen: Vec<f64> = history
-            .iter()
-            .filter_map(|latency| match latency.clean() {
-                Clean::Percentiles { requests, points } if requests > 0.0 => quantile(&points, share),
-                Clean::Percentiles { .. } | Clean::Histogram(_) => None,
-            })
-            .collect();
-        seen.sort_by(f64::total_cmp);
-        seen.get(seen.len() / 2).copied()
-    };
-    SLOW_SHARES.iter().filter_map(|&share| median(share)).collect()
 }
 
 /// The checks of one latency: a threshold and its evidence each.
@@ -253,12 +287,14 @@ pub struct LatencyCheck {
 impl LatencyEvidence {
     /// Freezes the thresholds from blue's history, oldest first, and learns from it.
     pub fn freeze(settings: &Settings, history: &[Latency], period_s: f64) -> Self {
-        let mut evidence = Self {
-            checks: thresholds(history)
-                .into_iter()
-                .map(|threshold| LatencyCheck { threshold, evidence: Evidence::new() })
-                .collect(),
-        };
+        Self::freeze_at(settings, &thresholds(history), history, period_s)
+    }
+
+    /// The same at thresholds of the caller's choice; ones that are no latency are left out.
+    pub fn freeze_at(settings: &Settings, thresholds: &[f64], history: &[Latency], period_s: f64) -> Self {
+        let sound = thresholds.iter().copied().filter(|threshold| *threshold > 0.0 && threshold.is_finite());
+        let checks = sound.map(|threshold| LatencyCheck { threshold, evidence: Evidence::new() }).collect();
+        let mut evidence = Self { checks };
         let own = evidence.share_risk(settings);
         for latency in history {
             for check in &mut evidence.checks {
@@ -283,14 +319,23 @@ impl LatencyEvidence {
         }
     }
 
-    /// As [`Evidence::update`], one reading per threshold. A side that says nothing counts as one without requests.
-    pub fn update(&mut self, settings: &Settings, blue: &Latency, green: &Latency, period_s: f64) -> Vec<Reading> {
+    /// As [`Evidence::update`], one reading per threshold. When either side says nothing about a threshold, the period
+    /// counts as missing for it: silence of a metric is not silence of a fleet.
+    pub fn update(
+        &mut self,
+        settings: &Settings,
+        blue: &Latency,
+        green: &Latency,
+        period_s: f64,
+    ) -> Vec<Reading> {
         let own = self.share_risk(settings);
         self.checks
             .iter_mut()
             .map(|check| {
-                let side = |latency: &Latency| latency.slow(check.threshold).unwrap_or(Counts::NONE);
-                let (blue, green) = (side(blue), side(green));
+                let (blue, green) = match (blue.slow(check.threshold), green.slow(check.threshold)) {
+                    (Some(blue), Some(green)) => (blue, green),
+                    (Some(_), None) | (None, _) => (Counts::NONE, Counts::NONE),
+                };
                 check.evidence.update(&own, blue, green, period_s)
             })
             .collect()

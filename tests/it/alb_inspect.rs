@@ -62,7 +62,7 @@ async fn green_unused_empty_or_unhealthy_at_zero_percent() {
 #[tokio::test]
 async fn a_rule_beyond_the_first_page_that_uses_the_groups_is_found() {
     let (mut world, app) = World::blue_green();
-    for number in 0..450 {
+    for number in 1..=450 {
         world.rules.push(other_rule(&app, number));
     }
     let mut last = other_rule(&app, 900);

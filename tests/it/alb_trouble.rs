@@ -10,10 +10,11 @@ use greenshift::domain::plan::Route;
 use greenshift::domain::weight::Weight;
 use greenshift::traffic_router::TrafficRouter;
 use greenshift::traffic_router::alb::AlbRouter;
+use serde_json::json;
 
 use crate::alb::{back, forward, impatient, outcomes, percent, route, route_over, settings, written};
-use crate::aws_stand_in::world::{ACCOUNT, REGION, Role as StandInRole};
-use crate::aws_stand_in::{AwsStandIn, BlueGreen, Edit, Fault, World};
+use crate::aws_stand_in::world::{ACCOUNT, REGION, Role as StandInRole, Rule as StandInRule};
+use crate::aws_stand_in::{AwsStandIn, BlueGreen, Edit, Fault, World, forward as forward_json};
 
 async fn started() -> (AwsStandIn, BlueGreen) {
     let (world, app) = World::blue_green();
@@ -206,4 +207,57 @@ async fn a_role_is_assumed_with_its_external_id() {
     assert_ne!(aws.requests().last().unwrap().access_key, "AKIATEST", "signed with the role's credentials");
     let trouble = failure(&router_with(with(None)).await, &route).await;
     assert_eq!(trouble.kind, TroubleKind::Refused, "{trouble:?}");
+}
+
+/// A world with so many applications on one load balancer, each with a rule of its own, and a route per rule.
+fn many(count: usize) -> (World, Vec<Route>) {
+    let (mut world, app) = World::blue_green();
+    let routes = (1..=count).map(|number| {
+        let name = app.rule.replace("9683b2d02a6cabee", &format!("{number:016x}"));
+        let action = forward_json(&[(&app.blue, 100), (&app.green, 0)]);
+        let path = json!({"Field": "path-pattern", "Values": [format!("/{number}/*")]});
+        let priority = (100 + number).to_string();
+        world.rules.push(StandInRule::seeded(&name, &app.listener, &priority, vec![path], vec![action]));
+        route_over(&app, &[&name])
+    });
+    let routes = routes.collect();
+    (world, routes)
+}
+
+#[tokio::test]
+async fn reads_of_many_rollouts_share_calls_when_the_budget_is_spent() {
+    let (world, routes) = many(100);
+    let aws = AwsStandIn::start(world).await;
+    let clients = AwsClients::connect(settings(&aws)).await;
+    let router = AlbRouter::new(clients.clone());
+    // Room for one call, and 100 rollouts that ask at once.
+    (0..39).for_each(|_| clients.budget(ACCOUNT, REGION).take(Quota::Describe));
+    let reads = futures::future::join_all(routes.iter().map(|route| router.read(route))).await;
+    for (route, read) in routes.iter().zip(&reads) {
+        let rules: Vec<&str> = read.as_ref().unwrap().iter().map(|seen| seen.rule.as_str()).collect();
+        assert_eq!(rules, [route.rules()[0].as_str()], "everybody gets their own");
+    }
+    let calls = aws.count("DescribeRules");
+    assert!(calls <= 6, "{calls} calls for 100 rules");
+}
+
+#[tokio::test]
+async fn a_deleted_rule_does_not_spoil_the_reads_of_others() {
+    let (world, routes) = many(20);
+    let aws = AwsStandIn::start(world).await;
+    let clients = AwsClients::connect(settings(&aws)).await;
+    let router = AlbRouter::new(clients.clone());
+    aws.edit(&Edit::DeleteRule { rule: routes[7].rules()[0].as_str().to_owned() });
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let before = aws.count("DescribeRules");
+        (0..40).for_each(|_| clients.budget(ACCOUNT, REGION).take(Quota::Describe));
+        let reads = futures::future::join_all(routes.iter().map(|route| router.read(route))).await;
+        for (number, read) in reads.iter().enumerate() {
+            assert_eq!(read.is_err(), number == 7, "{read:?}");
+        }
+        calls.push(aws.count("DescribeRules") - before);
+    }
+    assert!(calls[0] <= 11, "halving finds it: {calls:?}");
+    assert_eq!(calls[1], 2, "then it is read alone");
 }

@@ -8,8 +8,8 @@ use greenshift::traffic_router::alb::AlbRouter;
 use serde_json::{Map, Value, json};
 
 use crate::alb::{back, forward, outcomes, percent, route, route_over, router, written};
-use crate::aws_stand_in::world::{Pairs, Rule, Target, TargetGroup};
 use crate::aws_stand_in::request_log::Entry;
+use crate::aws_stand_in::world::{Pairs, Rule, Target, TargetGroup};
 use crate::aws_stand_in::{Allowed, AwsStandIn, BlueGreen, Edit, World, assert_untouched_but_weights};
 use crate::aws_stand_in::{forward as forward_json, typical::arn};
 

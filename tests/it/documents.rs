@@ -67,3 +67,36 @@ fn the_smallest_document_has_the_standard_plan() {
     assert_eq!(parsed.warnings, []);
     assert_eq!(rollout::lint("rollout.yaml", &text).unwrap(), "");
 }
+
+#[test]
+fn documents_of_hostile_size_are_refused_in_few_words() {
+    let wide = format!("name: [{}]", "x,".repeat(500_000));
+    let long = format!("name: {}", "x".repeat(2_000_000));
+    let deep = format!("{}x", "- ".repeat(100_000));
+    let deep_flow = "{a: ".repeat(100_000);
+    let many = |indent: &str| (0..20_000).map(|index| format!("{indent}key{index}: 1")).collect::<Vec<_>>().join("\n");
+    for text in [wide, long, deep, deep_flow, many(""), format!("labels:\n{}", many("  "))] {
+        let errors = rollout::parse("rollout.yaml", &text).unwrap_err();
+        assert!((1..=100).contains(&errors.problems().len()));
+        assert!(errors.to_string().len() < 100_000, "{}", errors.to_string().len());
+    }
+}
+
+#[test]
+fn anchors_save_writing() {
+    let text = fs::read_to_string(folder("tests/it/documents/good/smallest.yaml")).unwrap();
+    let steps =
+        "steps:\n  - {weight: 10%, hold: &hold {min: 5m, max: 2h}}\n  - {weight: 50%, hold: *hold}\n  - weight: 100\n";
+    let spec = rollout::parse("rollout.yaml", &format!("{text}{steps}")).unwrap().spec;
+    let holds: Vec<String> =
+        spec.plan.steps.iter().map(|step| format!("{}-{}", step.hold_min, step.hold_max)).collect();
+    assert_eq!(holds, ["5m-2h", "5m-2h", "10m-24h"]);
+}
+
+#[test]
+fn warnings_are_shown_like_errors_and_refuse_nothing() {
+    let text = fs::read_to_string(folder("tests/it/documents/good/smallest.yaml")).unwrap();
+    let odd = "steps: [{weight: 100}]\nbake: 0s\nanalysis: {interval: 10s, checks: [{alarms: [hsm-errors]}]}\n";
+    let shown = rollout::lint("rollout.yaml", format!("{text}{odd}").as_bytes()).unwrap();
+    insta::assert_snapshot!(shown);
+}

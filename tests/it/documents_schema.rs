@@ -162,3 +162,51 @@ fn the_settings_file_fits_its_schema() {
         assert!(!validator.is_valid(&bad), "{bad}");
     }
 }
+
+/// The default of a field as the operators' page writes it.
+fn shown(default: &Value) -> String {
+    format!("`{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned))
+}
+
+#[test]
+fn the_operators_page_names_every_field_with_its_default() {
+    let page = fs::read_to_string(repository().join("docs/rollout-document.md")).unwrap();
+    let schema = rollout::schema();
+    let mut fields = BTreeMap::new();
+    objects(&schema, &schema, "", &mut fields);
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    for (pointer, names) in &fields {
+        for name in names {
+            let path = format!("{pointer}/{name}").replace("/0", "[]").replace('/', ".");
+            let path = path.trim_start_matches('.');
+            // Fields of the three comparing checks stand once; a hold's two ends stand with it.
+            let short =
+                path.split_once("errors.").or_else(|| path.split_once("latency.")).map_or(path, |(_, rest)| rest);
+            let inner = fields.contains_key(&format!("{pointer}/{name}")) || path.starts_with("steps[].hold.");
+            let row = rows.iter().find(|row| row.starts_with(&format!("| `{short}` |")));
+            assert!(inner || row.is_some() || path == "schedule" || path == "analysis", "`{short}` has no row");
+        }
+    }
+    for (pointer, default) in defaults(&schema, &schema, "") {
+        let path = pointer.trim_start_matches('/').replace("/0", "[]").replace('/', ".");
+        let row = rows.iter().find(|row| row.starts_with(&format!("| `{path}` |")));
+        assert!(row.is_some_and(|row| row.contains(&shown(&default))), "{path}: {default} is not in {row:?}");
+    }
+}
+
+/// All defaults that are single values.
+fn defaults(root: &Value, schema: &Value, pointer: &str) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|at| root.pointer(at.trim_start_matches('#')));
+    if let Some(default) = schema.get("default").filter(|default| !default.is_object() && !default.is_array()) {
+        found.push((pointer.to_owned(), default.clone()));
+    }
+    for inner in target.into_iter().chain(schema.get("items")) {
+        let end = if target.is_none() { "/0" } else { "" };
+        found.extend(defaults(root, inner, &format!("{pointer}{end}")));
+    }
+    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        found.extend(defaults(root, property, &format!("{pointer}/{name}")));
+    }
+    found
+}

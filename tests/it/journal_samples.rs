@@ -305,7 +305,7 @@ fn metrics() -> Vec<Event> {
     let green = SideCounts { requests: 100, errors: 3, client_errors: 7, latency, healthy_min: Some(2) };
     let bare = SideCounts { requests: u64::MAX, ..SideCounts::default() };
     let full = Period { start: moment(60), blue: bare, green, load_balancer_errors: 4 };
-    let quiet = Period { load_balancer_errors: 0, green: SideCounts::default(), ..full.clone() };
+    let quiet = Period { load_balancer_errors: 0, green: SideCounts::default(), ..full };
     vec![
         Event::MetricsRead { periods: vec![full, quiet], unchanged: vec![moment(0)] },
         Event::MetricsRead { periods: vec![], unchanged: vec![] },

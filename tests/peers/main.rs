@@ -16,3 +16,4 @@ mod rollout_on_moto;
 mod router_on_moto;
 mod sdk_on_moto;
 mod stand_in_by_cli;
+mod undo_in_a_shell;

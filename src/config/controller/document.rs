@@ -9,7 +9,8 @@ use crate::config::written::Duration;
 /// The JSON Schema of the file, for editors. Its defaults are those of the compiled-in file.
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<ControllerDocument>().to_value();
+    let schema = settings.into_generator().into_root_schema_for::<ControllerDocument>();
+    let mut schema = serde_json::to_value(schema).unwrap_or_default();
     let defaults: Value = serde_saphyr::from_str(super::DEFAULTS).unwrap_or_default();
     add_defaults(&mut schema, &defaults);
     schema

@@ -35,7 +35,7 @@ pub(super) fn obstacle(draft: &Draft<'_>) -> Option<Hold> {
         let detail = format!("{} was written and is not yet seen on every rule", rollout.intended);
         return Some(Hold::new(HoldReason::Applying, detail));
     }
-    let last_raise = rollout.plan().bake_at < Weight::FULL && rollout.intended == Weight::FULL;
+    let last_raise = rollout.intended == Weight::FULL && rollout.step.is_some() && rollout.proven == rollout.step;
     if last_raise {
         // The bake is behind us, and what followed is on every rule.
         return None;
@@ -50,6 +50,11 @@ pub(super) fn obstacle(draft: &Draft<'_>) -> Option<Hold> {
             .or_else(|| raise::obstacle_in_state(rollout, draft.now))
             .or_else(|| raise::health_obstacle(draft, Weight::FULL))
             .or_else(|| raise::gate(draft));
+    }
+    if let Some(short) =
+        rollout.health.as_ref().and_then(|health| raise::fleets_are_short(rollout, health, Weight::FULL))
+    {
+        return Some(short);
     }
     if let Some(newest) = safety::silent_since(rollout, draft.now) {
         return Some(Hold::new(HoldReason::NoData, format!("no metric period with a request since {newest}")));

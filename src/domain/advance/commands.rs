@@ -64,7 +64,8 @@ fn bring(draft: &Draft<'_>) -> Option<SetWeight> {
     rollout.baseline.as_ref()?;
     let Seen::Read(rules) = &draft.seen.route else {
         // A lowering does not wait for a read: the router reads again just before it writes.
-        let lowers = rollout.intended < rollout.confirmed;
+        let taken_back = rollout.intended == rollout.confirmed && rollout.drift.is_none();
+        let lowers = rollout.intended < rollout.confirmed || taken_back && rollout.analysis.first_write.is_some();
         return (lowers && !rollout.is_confirmed()).then(|| SetWeight { urgency: Urgency::Back, ..template(draft) });
     };
     let wanted = Some(rollout.intended);
@@ -73,7 +74,9 @@ fn bring(draft: &Draft<'_>) -> Option<SetWeight> {
     }
     let lowers = rules.iter().all(|rule| rule.share() >= wanted);
     let unfinished = !rollout.is_confirmed();
-    if lowers && (unfinished && rollout.drift.is_none() || draft.reassert) {
+    // Nothing stops a lowering that was decided on, not even somebody else's weight above it.
+    let decided = unfinished && (rollout.drift.is_none() || rollout.intended < rollout.confirmed);
+    if lowers && (decided || draft.reassert) {
         return Some(SetWeight { urgency: Urgency::Back, ..template(draft) });
     }
     if rollout.drift.is_some() {

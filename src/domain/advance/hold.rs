@@ -73,7 +73,7 @@ fn preflight_hold(draft: &Draft<'_>) -> Hold {
 
 fn progressing(draft: &Draft<'_>) -> Option<Hold> {
     let rollout = &draft.rollout;
-    if !rollout.is_confirmed() && rollout.intended != rollout.confirmed {
+    if !rollout.is_confirmed() && rollout.green_has_traffic() {
         let failed = draft.seen.written.iter().find_map(|report| match &report.outcome {
             crate::domain::command::WriteOutcome::Failed(trouble) => Some(trouble.message.clone()),
             crate::domain::command::WriteOutcome::Foreign { found } => Some(format!("somebody else wrote {found}")),

@@ -30,6 +30,7 @@ use super::rollout::Rollout;
 use super::weight::Weight;
 
 pub use commands::undo;
+pub use preflight::with_findings;
 pub use wants::{HealthNeed, Wants, wants};
 
 /// Who acts when no person does.
@@ -158,6 +159,14 @@ impl<'a> Draft<'a> {
         if !rollout.is_confirmed() && rollout.intended > rollout.confirmed && rollout.baseline.is_some() {
             let (weight, step) = (rollout.confirmed, rollout.confirmed_step);
             self.intend(weight, step, Cause::new(CauseCode::Plan, "the raise was not finished and is taken back"));
+        }
+    }
+
+    /// Falls to a lower weight of the plan, and goes on from there: nothing waits for approval or bakes any more.
+    pub(super) fn step_down(&mut self, weight: Weight, step: Option<usize>, cause: Cause) {
+        self.intend(weight, step, cause.clone());
+        if matches!(self.rollout.phase, Phase::Baking | Phase::AwaitingApproval) {
+            self.become_phase(Phase::Progressing, cause);
         }
     }
 

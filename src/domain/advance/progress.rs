@@ -4,11 +4,15 @@ use super::{Draft, bake, preflight, raise};
 use crate::domain::event::{Cause, CauseCode, Event};
 use crate::domain::observation::Seen;
 use crate::domain::phase::Phase;
+use crate::domain::time::{Span, since};
 use crate::domain::weight::Weight;
 
 /// A tick makes at most this many moves that follow from each other; the longest chain is pending, preflight,
 /// progressing, first raise.
 const MOVES_MAX: usize = 4;
+
+/// How long a write may take to arrive, with all its attempts.
+const LONGEST_WRITE: Span = Span::from_secs(20);
 
 /// Goes on as far as this tick allows.
 pub(super) fn go_on(draft: &mut Draft<'_>) {
@@ -116,6 +120,12 @@ fn proof(draft: &Draft<'_>) -> String {
 fn end_rollback(draft: &mut Draft<'_>) {
     let rollout = &draft.rollout;
     if rollout.intended != Weight::ZERO || !rollout.is_confirmed() {
+        return;
+    }
+    // A raise that was under way may still arrive; once the attempt has ended nobody would undo it.
+    let still_there =
+        draft.seen.route.read().is_some_and(|rules| rules.iter().all(|r| r.share() == Some(Weight::ZERO)));
+    if !still_there || since(draft.now, rollout.intended_at) < LONGEST_WRITE {
         return;
     }
     let ends_in = rollout.rollback.map_or(Phase::RolledBack, |rollback| rollback.ends_in);

@@ -25,7 +25,10 @@ pub(super) fn obstacle_in_state(rollout: &Rollout, now: Timestamp) -> Option<Hol
         let detail = format!("no metric period with a request since {newest}");
         return Some(Hold::new(HoldReason::NoData, detail));
     }
-    if rollout.green_has_traffic() { doubt(rollout).or_else(|| unproven(rollout, now)) } else { None }
+    if rollout.analysis.newest.is_none() {
+        return Some(Hold::new(HoldReason::NoData, "no metric period with a request has been read yet"));
+    }
+    doubt(rollout).or_else(|| if rollout.green_has_traffic() { unproven(rollout, now) } else { None })
 }
 
 /// Reasons for doubt that nobody can skip.
@@ -41,7 +44,8 @@ fn doubt(rollout: &Rollout) -> Option<Hold> {
     if let Some((name, seen)) = failing {
         return Some(Hold::new(HoldReason::Suspect, format!("check `{name}` is Failing: {}", seen.detail)));
     }
-    if let Some((seen, usual)) = rollout.confirmed_at.and_then(|raised| rollout.analysis.balancer_rise(raised)) {
+    let raised = rollout.confirmed_at.filter(|_| rollout.green_has_traffic());
+    if let Some((seen, usual)) = raised.and_then(|raised| rollout.analysis.balancer_rise(raised, Timestamp::MAX)) {
         let detail = format!(
             "the load balancer itself answered {seen:.0} errors since the last raise, {usual:.0} would be usual"
         );
@@ -82,8 +86,15 @@ pub(super) fn unseen(draft: &Draft<'_>) -> Option<Hold> {
         Seen::NotAsked => return Some(Hold::new(HoldReason::Applying, "the route is being read")),
         Seen::Read(_) => {}
     }
-    let trouble = draft.seen.metrics.trouble()?;
-    Some(Hold::new(HoldReason::NoData, format!("the metrics could not be read: {}", trouble.message)))
+    match &draft.seen.metrics {
+        Seen::Unreadable(trouble) => {
+            Some(Hold::new(HoldReason::NoData, format!("the metrics could not be read: {}", trouble.message)))
+        }
+        Seen::Read(metrics) if metrics.partial => {
+            Some(Hold::new(HoldReason::NoData, "the source of the metrics said that its answer is not whole"))
+        }
+        Seen::Read(_) | Seen::NotAsked => None,
+    }
 }
 
 /// Whether the fleets can take `next`, and take it back: counted in this very tick.
@@ -93,13 +104,16 @@ pub(super) fn health_obstacle(draft: &Draft<'_>, next: Weight) -> Option<Hold> {
             let detail = format!("the targets could not be counted: {}", trouble.message);
             Some(Hold::new(HoldReason::GreenUnhealthy, detail))
         }
-        Seen::Read(health) if draft.seen.health_is_fresh => {
-            green_is_short(&draft.rollout, health, next).or_else(|| blue_is_short(&draft.rollout, health))
-        }
+        Seen::Read(health) if draft.seen.health_is_fresh => fleets_are_short(&draft.rollout, health, next),
         Seen::Read(_) | Seen::NotAsked => {
             Some(Hold::new(HoldReason::Applying, "the targets are being counted before the raise"))
         }
     }
+}
+
+/// Why green could not take `next`, or blue could not take everything back.
+pub(super) fn fleets_are_short(rollout: &Rollout, health: &HealthSeen, next: Weight) -> Option<Hold> {
+    green_is_short(rollout, health, next).or_else(|| blue_is_short(rollout, health))
 }
 
 /// Smallest whole number that is at least `share` of `count`.

@@ -10,7 +10,7 @@ use crate::domain::observation::{HealthSeen, Seen, TroubleKind};
 use crate::domain::phase::Phase;
 use crate::domain::plan::Fallback;
 use crate::domain::rollout::{Rollout, StickinessState};
-use crate::domain::time::{Span, after, since};
+use crate::domain::time::{Span, after, before, since};
 use crate::domain::weight::Weight;
 
 /// How long the route may refuse to be read (gone, access denied) before the rollout halts: long enough for a policy
@@ -18,12 +18,13 @@ use crate::domain::weight::Weight;
 const REFUSED_FOR: Span = Span::from_mins(1);
 
 /// How often a step is tried again after its weight was stepped back from, before a person is asked.
-const STEP_BACKS_MAX: u32 = 2;
+pub(super) const STEP_BACKS_MAX: u32 = 2;
 
 /// Takes back what must be taken back.
 pub(super) fn take_back(draft: &mut Draft<'_>) {
     match draft.rollout.phase {
-        Phase::Pending | Phase::Preflight | Phase::RolledBack | Phase::Completed | Phase::Aborted => {}
+        Phase::Pending | Phase::Preflight => watch_before_start(draft),
+        Phase::RolledBack | Phase::Completed | Phase::Aborted => {}
         Phase::RollingBack => watch_rollback(draft),
         Phase::Halted => watch_halted(draft),
         Phase::Progressing | Phase::AwaitingApproval | Phase::Baking | Phase::Paused => watch(draft),
@@ -35,6 +36,11 @@ fn watch(draft: &mut Draft<'_>) {
     if draft.rollout.green_has_traffic() {
         if let Some(cause) = failing(draft) {
             return fall_back(draft, draft.rollout.plan().on_failure, cause);
+        }
+        if draft.seen.health.read().is_some_and(only_green_lives) {
+            let detail = "blue has no healthy target while green has: nothing could take the traffic back, and the \
+                          weights stay as they are; bring blue back, then `resume`";
+            return draft.halt(CauseCode::BlueUnhealthy, detail);
         }
         if let Some(cause) = green_is_dead(draft) {
             return begin_rollback(draft, Phase::RolledBack, &cause);
@@ -54,6 +60,15 @@ fn watch(draft: &mut Draft<'_>) {
     }
     if draft.rollout.phase != Phase::Paused {
         limits(draft);
+    }
+}
+
+/// A retry of a halted attempt begins with traffic on green, which is judged from the first moment.
+fn watch_before_start(draft: &mut Draft<'_>) {
+    if draft.rollout.green_has_traffic()
+        && let Some(cause) = failing(draft)
+    {
+        fall_back(draft, draft.rollout.plan().on_failure, cause);
     }
 }
 
@@ -110,8 +125,7 @@ fn common_cause(draft: &Draft<'_>) -> Option<CommonCause> {
     let came_with_raise =
         rollout.confirmed_at.is_some_and(|raised| began >= raised && since(began, raised) <= with_raise);
     let first_of_this_weight = rollout.proven < rollout.step;
-    let watched = matches!(rollout.phase, Phase::Progressing | Phase::AwaitingApproval | Phase::Baking);
-    if came_with_raise && first_of_this_weight && watched {
+    if came_with_raise && first_of_this_weight {
         let detail = format!("both sides became sick after the raise to {}: green may be the cause", rollout.intended);
         return Some(CommonCause::StepBack(Cause::new(CauseCode::CommonCause, detail)));
     }
@@ -143,10 +157,11 @@ fn no_data(draft: &Draft<'_>) -> Option<(Fallback, Cause)> {
 fn balancer_errors(draft: &mut Draft<'_>) -> bool {
     let rollout = &draft.rollout;
     let (Some(raised), true) = (rollout.confirmed_at, rollout.proven < rollout.step) else { return false };
-    let Some((seen, usual)) = rollout.analysis.balancer_rise(raised) else { return false };
-    let held = rollout.held_for(HoldReason::LoadBalancerErrors);
-    let patience = rollout.plan().analysis.interval.times(2);
-    if held.is_none_or(|from| since(draft.now, from) < patience) {
+    let Some((seen, usual)) = rollout.analysis.balancer_rise(raised, Timestamp::MAX) else { return false };
+    // It goes on when it was to be seen two periods ago already.
+    let interval = rollout.plan().analysis.interval;
+    let newest = rollout.analysis.newest.unwrap_or(raised);
+    if rollout.analysis.balancer_rise(raised, before(newest, interval.times(2))).is_none() {
         return false;
     }
     let detail =
@@ -169,7 +184,21 @@ fn limits(draft: &mut Draft<'_>) {
         let detail = format!("the deadline of {deadline} active time is over; `resume` gives it the same time again");
         return draft.pause(CauseCode::Deadline, detail);
     }
-    if draft.rollout.phase != Phase::Progressing || draft.rollout.verdict() == Verdict::Passing {
+    let rollout = &draft.rollout;
+    let must_prove = match rollout.phase {
+        Phase::Progressing => true,
+        Phase::Baking => rollout.intended < Weight::FULL,
+        Phase::Pending
+        | Phase::Preflight
+        | Phase::Paused
+        | Phase::AwaitingApproval
+        | Phase::RollingBack
+        | Phase::RolledBack
+        | Phase::Completed
+        | Phase::Halted
+        | Phase::Aborted => false,
+    };
+    if !must_prove || rollout.verdict() == Verdict::Passing {
         return;
     }
     let Some(step) = draft.rollout.step else { return };
@@ -185,7 +214,8 @@ fn limits(draft: &mut Draft<'_>) {
 /// Begins to take everything back to blue. Before green had anything, an abort ends at once.
 pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Cause) {
     let rollout = &draft.rollout;
-    let nothing_moved = !rollout.green_has_traffic();
+    // What somebody else gave green on a route that is ours by now is taken back too.
+    let nothing_moved = !rollout.green_has_traffic() && rollout.drift.is_none();
     if ends_in == Phase::Aborted && nothing_moved && draft.become_phase(Phase::Aborted, cause.clone()) {
         return;
     }
@@ -201,7 +231,13 @@ pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Caus
 
 /// What every rollback does once it is decided.
 pub(super) fn go_back(draft: &mut Draft<'_>, cause: Cause) {
-    draft.intend(Weight::ZERO, None, cause);
+    let unfinished = !draft.rollout.is_confirmed() && draft.rollout.intended == Weight::ZERO;
+    if draft.rollout.drift.is_some() && !unfinished {
+        // What was confirmed is no longer there: it has to be seen again.
+        draft.record(Event::WeightIntended { weight: Weight::ZERO, step: None, cause });
+    } else {
+        draft.intend(Weight::ZERO, None, cause);
+    }
     switch_stickiness_off(draft);
     watch_rollback(draft);
 }
@@ -238,11 +274,15 @@ fn watch_rollback(draft: &mut Draft<'_>) {
 /// A halted rollout is judged on: when the way back is open again, a rollback that was stopped goes on, and a Failing
 /// check begins one.
 fn watch_halted(draft: &mut Draft<'_>) {
-    let Some(health) = draft.seen.health.read() else { return };
-    if only_green_lives(health) {
+    // What cannot be counted is what it was when a rollback waits for blue, and no excuse when a check is Failing.
+    let known = draft.seen.health.read().or(draft.rollout.health.as_ref());
+    if draft.seen.health.read().is_some_and(only_green_lives) {
         return;
     }
     if draft.rollout.rollback.is_some() {
+        if known.is_none_or(only_green_lives) {
+            return;
+        }
         let cause = Cause::new(CauseCode::Plan, "blue has healthy targets again: the rollback goes on");
         draft.become_phase(Phase::RollingBack, cause);
     } else if draft.rollout.green_has_traffic()
@@ -255,14 +295,15 @@ fn watch_halted(draft: &mut Draft<'_>) {
 /// Back to the last proven weight; to a person after the second time from the same step, or when nothing was proven.
 pub(super) fn step_back(draft: &mut Draft<'_>, cause: &Cause) {
     let from = draft.rollout.step;
-    let proven = draft.rollout.proven.filter(|proven| Some(*proven) < from);
+    // A step that is proven itself proves all below it, so there is one to go back to unless it is the first.
+    let proven = match (draft.rollout.proven, from) {
+        (Some(proven), Some(from)) => Some(proven).filter(|proven| *proven < from).or_else(|| from.checked_sub(1)),
+        (_, None) | (None, Some(_)) => None,
+    };
     let weight = proven.and_then(|step| draft.rollout.plan().weight(step)).unwrap_or(Weight::ZERO);
     let detail = cause.detail.clone();
     let person = cause.code == CauseCode::Person;
-    draft.intend(weight, proven, cause.clone());
-    if draft.rollout.phase == Phase::Baking {
-        draft.become_phase(Phase::Progressing, cause.clone());
-    }
+    draft.step_down(weight, proven, cause.clone());
     if person {
         return;
     }
@@ -287,7 +328,9 @@ fn restore_stickiness(draft: &mut Draft<'_>) {
         .any(|report| matches!(report.outcome, crate::domain::command::WriteOutcome::StickinessRefused(_)));
     let age = rules.iter().map(|(_, seconds)| *seconds).max().map_or(Span::ZERO, Span::from_secs);
     let last = rollout.analysis.newest_green.unwrap_or(rollout.phase_since).max(rollout.phase_since);
-    if refused || since(draft.now, last) >= age {
+    // Where green keeps everything there is nobody to be drawn back to it.
+    let stays = rollout.phase == Phase::Completed;
+    if refused || stays || since(draft.now, last) >= age {
         let rules = rules.clone();
         draft.record(Event::StickinessIntended { off: false, rules });
     }

@@ -149,6 +149,12 @@ impl Side {
         self.answers.iter().any(|points| points.contains_key(&start))
     }
 
+    /// The first of the periods up to this one in which nothing was answered.
+    fn silent_since(&self, start: Timestamp) -> Timestamp {
+        let before = self.requests.range(..=start).rev().map(|(start, _)| *start);
+        before.take_while(|start| !self.has_answers(*start)).last().unwrap_or(start)
+    }
+
     /// Errors are the target's 5XX, and every request without an answer from the target. An answer is proof of a request,
     /// so there are never fewer requests than answers.
     fn counts(&self, start: Timestamp) -> SideCounts {
@@ -215,11 +221,13 @@ impl Sides {
     }
 
     /// Whether a side's lack of answers is the truth, not lateness:
-    /// * the load balancer itself answered at least as many requests with 5XX;
+    /// * the load balancer itself answered at least as many requests with 5XX, beyond what it did before the silence began:
+    ///   its other target groups have errors too;
     /// * or the side's answers of a later period are in;
     /// * or the other side's answers of this or a later period are in, and this side's series are not new.
     fn is_silence(&self, side: &Side, other: &Side, start: Timestamp, requests: u64) -> bool {
-        let answered_instead = at(&self.own_errors, start) >= requests;
+        let usual = self.own_errors.range(..side.silent_since(start)).map(|(_, errors)| *errors).max().unwrap_or(0);
+        let answered_instead = at(&self.own_errors, start) >= requests.saturating_add(usual);
         let later = side.answered_at().any(|answer| answer > start);
         let earlier = side.answered_at().any(|answer| answer < start);
         let published = other.answered_at().any(|answer| answer >= start);

@@ -207,6 +207,26 @@ fn a_green_that_never_answered_has_errors_at_once_when_the_load_balancer_answere
 }
 
 #[test]
+fn errors_that_the_load_balancer_has_anyway_do_not_explain_a_silence() {
+    let case = |own: f64| {
+        let mut case = Case::new().served(Blue, 0..8, 100.0).hung(Green, 5..8, 10.0);
+        for minute in 0..5 {
+            case = case.with(LoadBalancer, Metric::OwnErrors, minute, 40.0 + f64::from(minute));
+        }
+        for minute in 5..8 {
+            case = case.with(LoadBalancer, Metric::OwnErrors, minute, own);
+        }
+        case.seen(7, 1).read()
+    };
+    let anyway = case(53.0);
+    assert_eq!(anyway.until, Some(Case::new().at(5)), "44 before and 10 of green make 54");
+    assert!(anyway.periods.iter().all(|period| period.green.requests == 0));
+    let more = case(54.0);
+    let green: Vec<SideCounts> = more.periods.iter().skip(5).map(|period| period.green).collect();
+    assert_eq!(green, [side(10, 10); 3], "however long the silence lasts");
+}
+
+#[test]
 fn later_answers_of_the_same_side_show_that_the_silence_was_true() {
     let seen = Case::new().hung(Green, 0..1, 10.0).served(Green, 1..2, 10.0).seen(1, 1).read();
     assert_eq!(seen.periods[0].green, side(10, 10));

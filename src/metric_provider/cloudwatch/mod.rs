@@ -40,9 +40,9 @@
 //! * a side without requests, while the other has some, served none;
 //! * requests with other answers and no 5XX point are zero 5XX;
 //! * a young period in which a side has requests and no answers at all is held back, with all behind it, unless something
-//!   shows that the side is silent in truth: the load balancer itself answered as many requests with 5XX; or answers of a
-//!   later period are in; or the other side's answers are in and this side's series are not new. Three minutes after
-//!   its end the silence counts as errors in any case. `until` says how far the answer reaches;
+//!   shows that the side is silent in truth: the load balancer itself answered as many requests with 5XX, beyond what it
+//!   did before; or answers of a later period are in; or the other side's answers are in and this side's series are not
+//!   new. Three minutes after its end the silence counts as errors in any case. `until` says how far the answer reaches;
 //! * answers without requests mean that `RequestCount` is late: the answers count as requests, and the whole reading is
 //!   marked partial;
 //! * the period that is still running is never read.

@@ -37,16 +37,18 @@ impl Api {
     pub(super) async fn turn(&self, at: &Arn, quota: Quota, urgency: Urgency) -> Result<(), CallError> {
         let budget = self.aws.budget(at.account(), at.region());
         match urgency {
-            Urgency::Forward => budget.wait(quota, Self::PATIENCE).await.map_err(|trouble| CallError {
-                trouble,
-                outcome: CallOutcome::Throttled,
-                code: None,
-            }),
+            Urgency::Forward => budget.wait(quota, Self::PATIENCE).await.map_err(unsent),
             Urgency::Back => {
                 budget.take(quota);
                 Ok(())
             }
         }
+    }
+
+    /// Waits until the budget has something for a read, and takes nothing.
+    pub(super) async fn ready(&self, at: &Arn) -> Result<(), CallError> {
+        let budget = self.aws.budget(at.account(), at.region());
+        budget.ready(Quota::Describe, Self::PATIENCE).await.map_err(unsent)
     }
 
     fn client(&self, at: &Arn, urgency: Urgency) -> Client {
@@ -249,6 +251,11 @@ impl Pages {
         self.marker = next.filter(|marker| !marker.is_empty());
         self.done = self.marker.is_none();
     }
+}
+
+/// The error for a call that our own budget held back.
+const fn unsent(trouble: Trouble) -> CallError {
+    CallError { trouble, outcome: CallOutcome::Throttled, code: None }
 }
 
 /// The error for something that was asked for by name and is not in the answer.

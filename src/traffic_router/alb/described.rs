@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_elasticloadbalancingv2::types::Action;
-use futures::future::{join, join_all};
+use futures::future::{BoxFuture, join};
 
 use super::api::{Api, absent};
-use crate::aws::{Call, CallError};
+use crate::aws::{Call, CallError, CallOutcome};
 use crate::domain::command::Urgency;
 use crate::domain::ids::Arn;
-use crate::domain::observation::TroubleKind;
 
 /// A rule, or a listener whose default action is meant.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,24 +45,26 @@ pub(super) async fn all(api: &Api, rules: &[Arn], urgency: Urgency) -> Result<BT
     }
 }
 
+/// What became of each rule.
+pub(super) type Each = BTreeMap<Arn, Result<Described, CallError>>;
+
 /// Each of `rules`, whatever becomes of the others: one that was deleted makes the API refuse the whole batch, and must
-/// not keep the rest from a rollback.
-pub(super) async fn each(api: &Api, rules: &[Arn], urgency: Urgency) -> BTreeMap<Arn, Result<Described, CallError>> {
-    match all(api, rules, urgency).await {
-        Ok(found) => found.into_iter().map(|(arn, described)| (arn, Ok(described))).collect(),
-        Err(error) if rules.len() == 1 || error.trouble.kind == TroubleKind::Transient => {
-            rules.iter().map(|arn| (arn.clone(), Err(error.clone()))).collect()
+/// not keep the rest from a rollback. Such a batch is halved until the rest is read.
+pub(super) fn each<'a>(api: &'a Api, rules: &'a [Arn], urgency: Urgency) -> BoxFuture<'a, Each> {
+    Box::pin(async move {
+        let error = match all(api, rules, urgency).await {
+            Ok(found) => return found.into_iter().map(|(arn, described)| (arn, Ok(described))).collect(),
+            Err(error) => error,
+        };
+        let one_is_wrong = error.outcome == CallOutcome::Rejected;
+        if rules.len() < 2 || !one_is_wrong {
+            return rules.iter().map(|arn| (arn.clone(), Err(error.clone()))).collect();
         }
-        Err(_some_are_refused) => {
-            let alone = rules.iter().map(|arn| async move {
-                let found = all(api, std::slice::from_ref(arn), urgency).await;
-                let found = found
-                    .and_then(|mut found| found.remove(arn).ok_or_else(|| absent(Call::elb("DescribeRules"), arn)));
-                (arn.clone(), found)
-            });
-            join_all(alone).await.into_iter().collect()
-        }
-    }
+        let (left, right) = rules.split_at(rules.len() / 2);
+        let (mut found, more) = join(each(api, left, urgency), each(api, right, urgency)).await;
+        found.extend(more);
+        found
+    })
 }
 
 /// The listener of a rule: `…:listener-rule/app/NAME/LB/LISTENER/RULE` lies in `…:listener/app/NAME/LB/LISTENER`. A

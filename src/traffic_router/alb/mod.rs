@@ -10,6 +10,7 @@ pub mod iam;
 mod inspect;
 mod json;
 mod plan;
+mod reader;
 mod shares;
 mod write;
 
@@ -22,6 +23,7 @@ use futures::future::try_join;
 
 use self::api::Api;
 pub use self::plan::PlannedChange;
+use self::reader::Reader;
 use super::{PlannedWrite, TrafficRouter};
 use crate::aws::AwsClients;
 use crate::domain::command::{SetWeight, Urgency, WriteReport};
@@ -37,6 +39,7 @@ pub const OWNER_TAG: &str = "greenshift:owner";
 /// Moves weights on Application Load Balancers.
 pub struct AlbRouter {
     api: Api,
+    reader: Reader,
     /// Rules that were last written by a rollback: reading them back does not wait for the budget either.
     going_back: Mutex<BTreeSet<Arn>>,
 }
@@ -44,7 +47,8 @@ pub struct AlbRouter {
 impl AlbRouter {
     /// A router that sends through these clients, each call in the region that the ARN names.
     pub fn new(aws: AwsClients) -> Self {
-        Self { api: Api::new(aws), going_back: Mutex::default() }
+        let api = Api::new(aws);
+        Self { reader: Reader::new(api.clone()), api, going_back: Mutex::default() }
     }
 
     /// The exact writes that each of the weights would take, from the rules as they are now: for a dry run.
@@ -81,7 +85,10 @@ impl AlbRouter {
 impl TrafficRouter for AlbRouter {
     async fn read(&self, route: &Route) -> Result<Vec<RuleSeen>, Trouble> {
         let Route::Alb(alb) = route;
-        let found = described::all(&self.api, &alb.rules, self.pace(alb)).await?;
+        let found = match self.pace(alb) {
+            Urgency::Forward => self.reader.read(&alb.rules).await?,
+            Urgency::Back => described::all(&self.api, &alb.rules, Urgency::Back).await?,
+        };
         let seen = alb.rules.iter().filter_map(|rule| found.get(rule));
         Ok(seen.map(|described| actions::seen(&described.arn, &described.actions, alb)).collect())
     }

@@ -123,14 +123,11 @@ fn room(facts: &Facts, rule: &Described, seen: &RuleSeen) -> Option<Finding> {
 
 /// Rules that move together should stand together.
 fn weights_differ(seen: &[RuleSeen]) -> Option<Finding> {
-    let shares: BTreeSet<Option<Weight>> = seen.iter().map(RuleSeen::share).collect();
+    let shares: BTreeSet<Weight> = seen.iter().filter_map(RuleSeen::share).collect();
     if shares.len() < 2 {
         return None;
     }
-    let each = seen.iter().map(|rule| {
-        let share = rule.share().map_or_else(|| "nothing".to_owned(), |share| share.to_string());
-        format!("{} gives green {share}", rule.rule.resource())
-    });
+    let each = seen.iter().filter_map(|rule| Some(format!("{} gives green {}", rule.rule.resource(), rule.share()?)));
     Some(Finding::warning(
         "weights_differ",
         format!("the rules of the route stand at different weights: {}", each.collect::<Vec<_>>().join(", ")),

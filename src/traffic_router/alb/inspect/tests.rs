@@ -108,8 +108,8 @@ fn tag(facts: &mut Facts, on: &Arn, key: &str, value: &str) {
     tags.entry(on.clone()).or_default().insert(key.to_owned(), value.to_owned());
 }
 
-fn zoned(zones: &[&str]) -> Looked<Vec<TargetHealthDescription>> {
-    Ok(zones.iter().map(|zone| target(TargetHealthStateEnum::Healthy, Some(zone))).collect())
+fn zoned(zones: &[&str]) -> Vec<TargetHealthDescription> {
+    zones.iter().map(|zone| target(TargetHealthStateEnum::Healthy, Some(zone))).collect()
 }
 
 /// What an edit of good facts must be answered with.
@@ -221,13 +221,13 @@ fn zones_matter_when_cross_zone_balancing_is_off() {
     const KEY: &str = "load_balancing.cross_zone.enabled";
     expect(Blocking, "green_misses_zones", |facts| {
         set_attribute(&mut facts.green, KEY, "false");
-        facts.blue.targets = zoned(&["a", "b"]);
-        facts.green.targets = zoned(&["a", "a"]);
+        facts.blue.targets = Ok(zoned(&["a", "b"]));
+        facts.green.targets = Ok(zoned(&["a", "a"]));
     });
     expect(Warning, "zones_unknown", |facts| set_attribute(&mut facts.green, KEY, "false"));
     let mut facts = good();
-    facts.blue.targets = zoned(&["a", "b"]);
-    facts.green.targets = zoned(&["a", "a"]);
+    facts.blue.targets = Ok(zoned(&["a", "b"]));
+    facts.green.targets = Ok(zoned(&["a", "a"]));
     assert_eq!(judge(&facts, "us").findings, [], "with cross-zone balancing it does not matter");
 }
 
