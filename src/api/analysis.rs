@@ -43,7 +43,9 @@ pub(super) async fn list(
         let events = state.handle.events(&rollout.spec.name, last, EVENTS).await?;
         let Some(newest) = events.last() else { break };
         last = newest.seq;
-        events.iter().for_each(|event| record.take(event));
+        for event in &events {
+            record.take(event);
+        }
     }
     let judged = record.judged(rollout);
     let items: Vec<AnalysisPeriod> =

@@ -33,6 +33,7 @@ pub(super) fn around(routes: Router, state: ApiState) -> Router {
         .layer(from_fn_with_state(state, measured))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer calls it so")]
 fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let said = panic.downcast_ref::<&str>().map(ToString::to_string);
     let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

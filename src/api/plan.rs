@@ -140,7 +140,9 @@ fn proofs(plan: &Plan, periods: &[Period], weight: Weight, next: Weight, horizon
         let (Some(mut judge), Some(terms)) = (CheckJudge::new(&check.question), terms.get(check.name.as_str())) else {
             continue;
         };
-        periods.iter().for_each(|period| judge.history(terms, period));
+        for period in periods {
+            judge.history(terms, period);
+        }
         judge.step(terms, weight.ratio(), Some(next.ratio()));
         let (Some(evidence), Some(usual_ratio)) = (judge.evidence(), usual(&check.question, periods)) else { continue };
         let traffic = Traffic {

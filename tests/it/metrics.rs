@@ -31,7 +31,7 @@ fn families(text: &str) -> String {
                 .filter_map(|label| label.split_once('=').map(|(name, _)| name))
                 .filter(|name| *name != "le")
                 .collect();
-            *last += &format!(" {{{}}}", labels.join(","));
+            *last = format!("{last} {{{}}}", labels.join(","));
         }
     }
     lines.retain(|line| line.starts_with("greenshift_"));
