@@ -64,7 +64,13 @@ fn documents(spec: &Spec) -> (Value, Value) {
 fn weight(snapshot: &Snapshot) -> WeightView {
     let rollout = &snapshot.rollout;
     let share = rollout.confirmed_at.and_then(|at| rollout.analysis.share_seen(at));
-    WeightView { desired: rollout.intended, observed: snapshot.observed(), traffic_share: share.and_then(of_ratio) }
+    let now = snapshot.ticked_at.unwrap_or(rollout.updated_at);
+    WeightView {
+        desired: rollout.intended,
+        observed: snapshot.observed(),
+        traffic_share: share.and_then(of_ratio),
+        remark: crate::domain::share::remark(rollout, now),
+    }
 }
 
 /// A share from 0 to 1 to the nearest tenth of a percent.

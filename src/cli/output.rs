@@ -59,7 +59,11 @@ pub(super) fn error(error: &anyhow::Error) {
                 note(format!("  {place}: {}", mistake.detail));
             }
         }
-        None => note(format!("{bold}{label}{bold:#} {error:#}")),
+        None => {
+            // The message says what to do; of the chain below it only the root says more.
+            let root = if error.chain().count() > 1 { format!(" ({})", error.root_cause()) } else { String::new() };
+            note(format!("{bold}{label}{bold:#} {error}{root}"));
+        }
     }
 }
 

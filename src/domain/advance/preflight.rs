@@ -2,7 +2,7 @@
 
 use super::Draft;
 use crate::domain::event::Event;
-use crate::domain::observation::{AlarmState, RuleSeen, Seen};
+use crate::domain::observation::{AlarmSeen, AlarmState, RuleSeen, Seen};
 use crate::domain::phase::Phase;
 use crate::domain::preflight::{Finding, Inspection};
 use crate::domain::rollout::Rollout;
@@ -15,14 +15,25 @@ pub(super) fn take(draft: &mut Draft<'_>) {
     }
     let Seen::Read(inspection) = &draft.seen.inspection else { return };
     let mut inspection = inspection.clone();
-    if let Some(rules) = draft.seen.route.read() {
-        inspection.findings.extend(weight_findings(&draft.rollout, rules));
-    }
-    inspection.findings.extend(alarm_findings(draft));
-    inspection.findings.sort_by_key(|finding| finding.severity);
+    let rules = draft.seen.route.read().map_or(&[][..], Vec::as_slice);
+    let alarms = draft.seen.alarms.read().unwrap_or(&draft.rollout.alarms);
+    inspection = with_findings(inspection, &draft.rollout, rules, alarms);
     if draft.rollout.inspection.as_ref() != Some(&inspection) {
         draft.record(Event::Inspected(inspection));
     }
+}
+
+/// An inspection with the findings that only the state can give: dry runs show the same as preflight does.
+pub fn with_findings(
+    mut inspection: Inspection,
+    rollout: &Rollout,
+    rules: &[RuleSeen],
+    alarms: &[AlarmSeen],
+) -> Inspection {
+    inspection.findings.extend(weight_findings(rollout, rules));
+    inspection.findings.extend(alarm_findings(alarms));
+    inspection.findings.sort_by_key(|finding| finding.severity);
+    inspection
 }
 
 /// Code of the finding that green has traffic already; waived, the rollout begins at the step below.
@@ -55,10 +66,9 @@ fn describe_share(rule: &RuleSeen) -> String {
     rule.share().map_or_else(|| "names neither group".to_owned(), |share| format!("gives green {share}"))
 }
 
-fn alarm_findings(draft: &Draft<'_>) -> Vec<Finding> {
+fn alarm_findings(alarms: &[AlarmSeen]) -> Vec<Finding> {
     let remedy =
         "mend what it reports, or take it out of the plan: a rollout that begins with a firing alarm would end at once";
-    let alarms = draft.seen.alarms.read().unwrap_or(&draft.rollout.alarms);
     let finding = |name: &str, state: AlarmState| match state {
         AlarmState::Ok => None,
         AlarmState::Alarm => Some(Finding::blocking("alarm_firing", format!("alarm `{name}` is in ALARM"), remedy)),
