@@ -136,7 +136,8 @@ impl Rule for Kayenta {
             }
         }
         self.periods += 1;
-        let high = self.periods % 10 == 0 && kayenta_is_high(self.blue.make_contiguous(), self.green.make_contiguous());
+        let high = self.periods.is_multiple_of(10)
+            && kayenta_is_high(self.blue.make_contiguous(), self.green.make_contiguous());
         f64::from(u8::from(high))
     }
 }

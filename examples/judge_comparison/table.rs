@@ -5,6 +5,14 @@ pub(crate) fn row(cells: &[String]) {
     println!("| {} |", cells.join(" | "));
 }
 
+/// Lines, and what ends a table.
+pub(crate) fn rows<'a>(lines: impl IntoIterator<Item = &'a Vec<String>>) {
+    for line in lines {
+        row(line);
+    }
+    println!();
+}
+
 /// A number with two or three digits that matter; `never` when infinite.
 pub(crate) fn number(value: f64) -> String {
     if value.is_nan() {

@@ -79,6 +79,9 @@ pub struct WeightView {
     pub observed: Option<Weight>,
     /// Share of the requests that green got since the weight was confirmed; `null` while none were counted.
     pub traffic_share: Option<Weight>,
+    /// Why the share is not what the weight says, or why it is not compared; `null` when there is nothing to say.
+    #[serde(default)]
+    pub remark: Option<String>,
 }
 
 /// What one check says.

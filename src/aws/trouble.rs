@@ -45,7 +45,12 @@ impl Failure {
         let request_id = error.request_id().map(str::to_owned);
         let status = error.raw_response().map(|response| response.status().as_u16());
         let chained = |stage| Self { stage, message: chain(error), status, request_id: request_id.clone(), code: None };
+        let succeeded = status.is_some_and(|status| (200..300).contains(&status));
         match error {
+            // A success that the SDK could not read, which it reports as an error of the service without a code.
+            SdkError::ServiceError(answer) if succeeded && answer.err().meta().code().is_none() => {
+                chained(Stage::Garbled)
+            }
             SdkError::ServiceError(answer) => {
                 let meta = answer.err().meta();
                 Self {
@@ -320,6 +325,21 @@ mod tests {
         assert!(lost.trouble.message.contains("may or may not have been carried out"), "{lost}");
         let garbled = explain(MODIFY, &Failure { stage: Stage::Garbled, ..Failure::default() });
         assert_eq!(garbled.trouble.kind, TroubleKind::Transient);
+    }
+
+    #[test]
+    fn a_success_that_cannot_be_read_may_have_been_carried_out() {
+        use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
+        use aws_sdk_elasticloadbalancingv2::operation::modify_rule::ModifyRuleError;
+        use aws_smithy_types::body::SdkBody;
+        let answer = |status: u16| {
+            let raw = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            let error: SdkError<ModifyRuleError> = SdkError::service_error(ModifyRuleError::unhandled("not XML"), raw);
+            explain(MODIFY, &Failure::of(&error))
+        };
+        let success = answer(200);
+        assert_eq!((success.trouble.kind, success.outcome), (TroubleKind::Transient, CallOutcome::Lost));
+        assert_eq!(answer(400).trouble.kind, TroubleKind::Refused);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod apply;
 mod ask;
+mod demo;
 mod describe;
 mod document;
 mod freeze;
@@ -152,6 +153,8 @@ enum Command {
     /// Print the JSON Schema of a document
     #[command(subcommand)]
     Schema(document::Schema),
+    /// Watch a rollout on an embedded world, faster than time; needs no AWS account
+    Demo(demo::Demo),
     /// Print the versions of this program and of the server
     Version(document::Version),
 }
@@ -207,6 +210,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(command) => command.run(&global).await,
         Command::Lint(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Demo(command) => command.run().await,
         Command::Version(command) => command.run(&global.client()?).await,
     }
 }

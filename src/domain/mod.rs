@@ -25,5 +25,6 @@ pub mod replay;
 pub mod request;
 pub mod rollout;
 pub mod schedule;
+pub mod share;
 pub mod time;
 pub mod weight;

@@ -194,3 +194,44 @@ impl Journal for MemoryJournal {
         self.lock().closed.insert(self.epoch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::event::Event;
+
+    fn cleared() -> Vec<NewEvent> {
+        vec![NewEvent { at: Timestamp::UNIX_EPOCH, actor: "greenshift".to_owned(), event: Event::DriftCleared }]
+    }
+
+    #[tokio::test]
+    async fn a_fault_hits_one_write_before_or_after_it_is_kept() {
+        let (journal, web) = (MemoryJournal::new(), RolloutName::parse("web").unwrap());
+        journal.create(&web, &[], cleared()).await.unwrap();
+        journal.fail_next(Fault::BeforeKept);
+        journal.fail_next(Fault::AfterKept);
+        for kept in [1, 2] {
+            assert!(matches!(journal.append(&web, 1, &[], cleared()).await, Err(JournalError::Store(_))));
+            assert_eq!(journal.load(&web, 0, 9).await.unwrap().len(), kept);
+        }
+        assert!(matches!(
+            journal.append(&web, 1, &[], cleared()).await,
+            Err(JournalError::Conflict { expected: 1, found: 2, .. })
+        ));
+        journal.append(&web, 2, &[], cleared()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_loses_nothing() {
+        let (journal, web) = (MemoryJournal::new(), RolloutName::parse("web").unwrap());
+        journal.create(&web, &[], cleared()).await.unwrap();
+        journal.set_answering(false);
+        assert!(matches!(journal.ping().await, Err(JournalError::Store(_))));
+        assert!(matches!(journal.load(&web, 0, 9).await, Err(JournalError::Store(_))));
+        assert!(matches!(journal.append(&web, 1, &[], cleared()).await, Err(JournalError::Store(_))));
+        journal.set_answering(true);
+        assert_eq!(journal.load(&web, 0, 9).await.unwrap().len(), 1);
+    }
+}

@@ -6,7 +6,7 @@ use super::counts::{Counts, Noise, concurrent, historical, promotion};
 use super::dispersion::{BlueNoise, SplitNoise};
 use super::reading::{Conclusion, Reading, Reason, Thresholds, Window};
 use super::settings::Settings;
-use super::tilt::{decay, log_add_exp, log_sum_exp};
+use super::tilt::{decay, log_add_exp, log_mix_exp, log_sum_exp};
 
 /// Bounds of a period's length, seconds: what lies outside is a mistake of the caller, taken as the nearest bound.
 const PERIOD_S: (f64, f64) = (0.1, 1e6);
@@ -138,23 +138,26 @@ impl Evidence {
 
     /// Takes in one period of both sides and judges. Periods come once each, oldest first.
     ///
+    /// [`Counts::NONE`] says that a side *had* no requests; a green without any while blue has some will count as
+    /// silent. A period that could not be read for either side is missing: pass `NONE` for both.
+    ///
     /// Whatever is impossible in the counts is cleaned away first (see [`Counts::cleaned`]).
     pub fn update(&mut self, settings: &Settings, blue: Counts, green: Counts, period_s: f64) -> Reading {
         let (s, blue, green, period_s) = (settings, blue.cleaned(), green.cleaned(), clean_period(period_s));
         self.fit(s);
         let start = self.spend(s, period_s);
         let expected = self.expect(s, blue, green, period_s);
-        let alternatives = log_count(&s.grid);
+        let weights = s.log_weights();
 
         self.look_for_sick_blue(s, blue, &expected);
-        let log_blue_sick = log_sum_exp(&self.blue_change) - alternatives;
+        let log_blue_sick = log_mix_exp(&self.blue_change, &weights);
         let margin = if log_blue_sick >= s.blue_alarm { s.rho_out.max(s.rho) } else { s.rho };
 
         let bets = Bets::new(s, blue, green, &expected, log_blue_sick >= s.blue_alarm);
-        self.add_evidence(s, green, start - alternatives, &bets);
-        let log_second_key = self.turn_second_key(s, &bets);
+        self.add_evidence(s, green, start, &weights, &bets);
+        let log_second_key = self.turn_second_key(s, &weights, &bets);
         let log_e_proof = self.prove(s, blue, green, &expected);
-        self.mark_change(&bets.same, blue, green, period_s);
+        self.mark_change(log_mix_exp(&bets.same, &weights), blue, green, period_s);
 
         // Learning comes last, so that every bet above used the past only.
         self.split_noise.learn(s, blue, green, period_s, {
@@ -282,24 +285,24 @@ impl Evidence {
         }
     }
 
-    /// Adds the period's bets. `start` is ln of the part of the risk that each process started now gets.
-    fn add_evidence(&mut self, s: &Settings, green: Counts, start: f64, bets: &Bets) {
+    /// Adds the period's bets. `start` is ln of the part of the risk that the processes started now get, `weights` how
+    /// it is spread over the alternatives.
+    fn add_evidence(&mut self, s: &Settings, green: Counts, start: f64, weights: &[f64], bets: &Bets) {
         if green.requests <= 0.0 {
             return;
         }
-        for (sum, bet) in self.same_period.iter_mut().zip(&bets.same) {
-            *sum = log_add_exp(*sum, start) + bet;
-        }
         let cap = -s.alpha.ln() + s.cap_hist;
-        for (sum, bet) in self.past.iter_mut().zip(&bets.past) {
-            *sum = (log_add_exp(*sum, start) + bet).min(cap);
-        }
-        for (sum, bet) in self.ceiling.iter_mut().zip(&bets.ceiling) {
-            *sum = log_add_exp(*sum, start) + bet;
-        }
+        let grow = |sums: &mut [f64], bets: &[f64], cap: f64| {
+            for ((sum, bet), weight) in sums.iter_mut().zip(bets).zip(weights) {
+                *sum = (log_add_exp(*sum, start + weight) + bet).min(cap);
+            }
+        };
+        grow(&mut self.same_period, &bets.same, f64::INFINITY);
+        grow(&mut self.past, &bets.past, cap);
+        grow(&mut self.ceiling, &bets.ceiling, f64::INFINITY);
     }
 
-    fn turn_second_key(&mut self, s: &Settings, bets: &Bets) -> f64 {
+    fn turn_second_key(&mut self, s: &Settings, weights: &[f64], bets: &Bets) -> f64 {
         if self.green_suspicion <= s.q_reset {
             self.second_key.fill(0.0);
         }
@@ -309,8 +312,8 @@ impl Evidence {
         for (sum, bet) in self.green_change.iter_mut().zip(&bets.past) {
             *sum = sum.clamp(0.0, s.cap_cusum) + bet;
         }
-        self.green_suspicion = log_sum_exp(&self.green_change) - log_count(&s.grid);
-        log_sum_exp(&self.second_key) - log_count(&s.grid)
+        self.green_suspicion = log_mix_exp(&self.green_change, weights);
+        log_mix_exp(&self.second_key, weights)
     }
 
     fn prove(&mut self, s: &Settings, blue: Counts, green: Counts, expected: &Expected) -> f64 {
@@ -326,12 +329,12 @@ impl Evidence {
     }
 
     /// Keeps the sums since the likeliest start of a fault: the last time the evidence against green was at its low.
-    fn mark_change(&mut self, same: &[f64], blue: Counts, green: Counts, period_s: f64) {
+    fn mark_change(&mut self, bet: f64, blue: Counts, green: Counts, period_s: f64) {
         if self.change <= 0.0 {
             self.change = 0.0;
             self.since_change = Window::default();
         }
-        self.change += log_sum_exp(same) - log_count(same);
+        self.change += bet;
         self.since_change.add(blue, green, period_s);
         self.since_step.add(blue, green, period_s);
     }

@@ -189,17 +189,19 @@ fn detection(s: &Settings, evidence: &Evidence, traffic: &Traffic, factor: f64, 
     let (blue, green) = typical(traffic, factor);
     let noise = evidence.noise(s, blue, green, traffic.period_s);
     #[expect(clippy::cast_precision_loss, reason = "grids have a few points")]
-    let alternatives = (s.grid.len() as f64).ln();
-    // The mixture divides by the number of bets once more than the evidence does.
-    let fresh = s.g_start.max(s.g_trickle * traffic.period_s / s.c_trickle).ln() - alternatives;
+    let count = (s.grid.len() as f64).ln();
+    let fresh = s.g_start.max(s.g_trickle * traffic.period_s / s.c_trickle).ln();
+    let sofar = evidence.same_period().iter().copied().chain(std::iter::repeat(f64::NEG_INFINITY));
     let bets: Vec<Growth> = s
         .grid
         .iter()
-        .zip(evidence.same_period().iter().copied().chain(std::iter::repeat(f64::NEG_INFINITY)))
-        .map(|(&m, sofar)| {
+        .zip(s.log_weights())
+        .zip(sofar)
+        .map(|((&m, weight), sofar)| {
             let bet = |b: Counts, g: Counts| concurrent(s, s.rho, m, b, g, noise);
-            let sofar = if sofar == f64::NEG_INFINITY { fresh } else { sofar };
-            growth(sofar + alternatives, bet, (blue, green), (noise.blue, noise.green))
+            let sofar = if sofar == f64::NEG_INFINITY { fresh + weight } else { sofar };
+            // `outlook` takes the mean of the bets, the evidence is their sum.
+            growth(sofar + count, bet, (blue, green), (noise.blue, noise.green))
         })
         .collect();
     let periods_for_k_min = if green.bad > 0.0 { s.k_min / green.bad } else { f64::INFINITY };

@@ -49,12 +49,30 @@ pub enum Latency {
         /// Percentiles in any order; at least two are needed.
         percentiles: Vec<Percentile>,
     },
+    /// Requests over given thresholds, counted by the source itself (CloudWatch's `TC(threshold:)`): exact, and at
+    /// these thresholds only.
+    Counted {
+        /// Requests in the period.
+        requests: f64,
+        /// Thresholds and the requests slower than each.
+        over: Vec<Over>,
+    },
+}
+
+/// Requests slower than a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Over {
+    /// The threshold.
+    pub threshold: f64,
+    /// How many took longer.
+    pub slow: f64,
 }
 
 /// The parts of a latency that make sense, in ascending order.
 enum Clean {
     Histogram(Vec<Bucket>),
     Percentiles { requests: f64, points: Vec<(f64, f64)> },
+    Counted { requests: f64 },
 }
 
 impl Latency {
@@ -62,7 +80,7 @@ impl Latency {
     pub fn requests(&self) -> f64 {
         match self.clean() {
             Clean::Histogram(buckets) => buckets.last().map_or(0.0, |last| last.cumulative),
-            Clean::Percentiles { requests, .. } => requests,
+            Clean::Percentiles { requests, .. } | Clean::Counted { requests } => requests,
         }
     }
 
@@ -84,7 +102,12 @@ impl Latency {
                 let fast = up_to(&buckets, threshold)?;
                 Some(Counts::new(total, total - fast).cleaned())
             }
-            Clean::Percentiles { requests, .. } if requests <= 0.0 => Some(Counts::NONE),
+            Clean::Percentiles { requests, .. } | Clean::Counted { requests } if requests <= 0.0 => Some(Counts::NONE),
+            Clean::Counted { requests } => {
+                let Self::Counted { over, .. } = self else { return None };
+                let same = |o: &&Over| (o.threshold - threshold).abs() <= 1e-9 * threshold;
+                over.iter().find(same).map(|o| Counts::new(requests, o.slow).cleaned())
+            }
             Clean::Percentiles { requests, points } => {
                 Some(Counts::new(requests, requests * slower_share(&points, threshold)?).cleaned())
             }
@@ -121,6 +144,9 @@ impl Latency {
                     point.0 = longest;
                 }
                 Clean::Percentiles { requests: Counts::new(*requests, 0.0).cleaned().requests, points }
+            }
+            Self::Counted { requests, .. } => {
+                Clean::Counted { requests: Counts::new(*requests, 0.0).cleaned().requests }
             }
         }
     }
@@ -178,13 +204,40 @@ fn quantile(points: &[(f64, f64)], share: f64) -> Option<f64> {
 /// On histograms they are moved up to the next bucket bound, where counts are exact, and dropped beyond the last.
 /// From percentiles come the first two only: nothing is known beyond p99.
 pub fn thresholds(history: &[Latency]) -> Vec<f64> {
-    let mut found = match merged_histogram(history) {
-        Some(buckets) => from_histogram(&buckets),
-        None => from_percentiles(history),
-    };
+    let mut found: Vec<f64> = SLOW_SHARES.iter().filter_map(|&share| threshold_at(history, share)).collect();
+    if let (Some(buckets), Some(p99)) = (merged_histogram(history), found.last().copied()) {
+        let far = finite(&buckets).find(|upper| *upper >= FAR * p99);
+        found.extend(far);
+    }
     found.sort_by(f64::total_cmp);
     found.dedup();
     found
+}
+
+/// The latency that a share of blue's requests exceeded in its history (0.05 for p95), or `None` when nothing is known.
+///
+/// From histograms the next bucket bound of the whole history, from percentiles the median of the periods.
+pub fn threshold_at(history: &[Latency], share: f64) -> Option<f64> {
+    if let Some(buckets) = merged_histogram(history) {
+        let total = buckets.last().map_or(0.0, |last| last.cumulative);
+        let enough = |bucket: &&Bucket| bucket.upper.is_finite() && bucket.cumulative >= (1.0 - share) * total;
+        return buckets.iter().find(enough).map(|bucket| bucket.upper);
+    }
+    let mut seen: Vec<f64> = history
+        .iter()
+        .filter_map(|latency| match latency.clean() {
+            Clean::Percentiles { requests, points } if requests > 0.0 => quantile(&points, share),
+            Clean::Percentiles { .. } | Clean::Histogram(_) | Clean::Counted { .. } => None,
+        })
+        .filter(|latency| latency.is_finite())
+        .collect();
+    seen.sort_by(f64::total_cmp);
+    seen.get(seen.len() / 2).copied()
+}
+
+/// The finite bounds of a histogram.
+fn finite(buckets: &[Bucket]) -> impl Iterator<Item = f64> {
+    buckets.iter().map(|bucket| bucket.upper).filter(|upper| upper.is_finite())
 }
 
 /// The sum of all histograms of a history, or `None` when it holds none with requests.
@@ -204,33 +257,6 @@ fn merged_histogram(history: &[Latency]) -> Option<Vec<Bucket>> {
         }
     }
     sum.last().is_some_and(|last| last.cumulative > 0.0).then_some(sum)
-}
-
-fn from_histogram(buckets: &[Bucket]) -> Vec<f64> {
-    let total = buckets.last().map_or(0.0, |last| last.cumulative);
-    let finite = || buckets.iter().filter(|b| b.upper.is_finite());
-    let bound_with = |share: f64| finite().find(|b| b.cumulative >= (1.0 - share) * total).map(|b| b.upper);
-    let mut found: Vec<f64> = SLOW_SHARES.iter().filter_map(|&share| bound_with(share)).collect();
-    let p99 = SLOW_SHARES.last().and_then(|&share| bound_with(share));
-    if let Some(p99) = p99 {
-        found.extend(finite().map(|b| b.upper).find(|upper| *upper >= FAR * p99));
-    }
-    found
-}
-
-fn from_percentiles(history: &[Latency]) -> Vec<f64> {
-    let median = |share: f64| {
-        let mut seen: Vec<f64> = history
-            .iter()
-            .filter_map(|latency| match latency.clean() {
-                Clean::Percentiles { requests, points } if requests > 0.0 => quantile(&points, share),
-                Clean::Percentiles { .. } | Clean::Histogram(_) => None,
-            })
-            .collect();
-        seen.sort_by(f64::total_cmp);
-        seen.get(seen.len() / 2).copied()
-    };
-    SLOW_SHARES.iter().filter_map(|&share| median(share)).collect()
 }
 
 /// The checks of one latency: a threshold and its evidence each.
@@ -253,12 +279,14 @@ pub struct LatencyCheck {
 impl LatencyEvidence {
     /// Freezes the thresholds from blue's history, oldest first, and learns from it.
     pub fn freeze(settings: &Settings, history: &[Latency], period_s: f64) -> Self {
-        let mut evidence = Self {
-            checks: thresholds(history)
-                .into_iter()
-                .map(|threshold| LatencyCheck { threshold, evidence: Evidence::new() })
-                .collect(),
-        };
+        Self::freeze_at(settings, &thresholds(history), history, period_s)
+    }
+
+    /// The same at thresholds of the caller's choice; ones that are no latency are left out.
+    pub fn freeze_at(settings: &Settings, thresholds: &[f64], history: &[Latency], period_s: f64) -> Self {
+        let sound = thresholds.iter().copied().filter(|threshold| *threshold > 0.0 && threshold.is_finite());
+        let checks = sound.map(|threshold| LatencyCheck { threshold, evidence: Evidence::new() }).collect();
+        let mut evidence = Self { checks };
         let own = evidence.share_risk(settings);
         for latency in history {
             for check in &mut evidence.checks {
@@ -283,14 +311,17 @@ impl LatencyEvidence {
         }
     }
 
-    /// As [`Evidence::update`], one reading per threshold. A side that says nothing counts as one without requests.
+    /// As [`Evidence::update`], one reading per threshold. When either side says nothing about a threshold, the period
+    /// counts as missing for it: silence of a metric is not silence of a fleet.
     pub fn update(&mut self, settings: &Settings, blue: &Latency, green: &Latency, period_s: f64) -> Vec<Reading> {
         let own = self.share_risk(settings);
         self.checks
             .iter_mut()
             .map(|check| {
-                let side = |latency: &Latency| latency.slow(check.threshold).unwrap_or(Counts::NONE);
-                let (blue, green) = (side(blue), side(green));
+                let (blue, green) = match (blue.slow(check.threshold), green.slow(check.threshold)) {
+                    (Some(blue), Some(green)) => (blue, green),
+                    (Some(_), None) | (None, _) => (Counts::NONE, Counts::NONE),
+                };
                 check.evidence.update(&own, blue, green, period_s)
             })
             .collect()

@@ -36,6 +36,15 @@ pub(super) fn log_sum_exp(values: &[f64]) -> f64 {
     largest + values.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
 }
 
+/// ln Σ w·exp(x), the weights given as logarithms.
+pub(super) fn log_mix_exp(values: &[f64], log_weights: &[f64]) -> f64 {
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        return largest;
+    }
+    largest + values.iter().zip(log_weights).map(|(x, w)| (x - largest + w).exp()).sum::<f64>().ln()
+}
+
 /// ln(eᵃ + eᵇ), without overflow.
 pub(super) fn log_add_exp(a: f64, b: f64) -> f64 {
     let (high, low) = if a >= b { (a, b) } else { (b, a) };

@@ -153,6 +153,8 @@ fn cbor_to_json(value: Cbor) -> Value {
 
 fn json_to_cbor(name: &str, value: &Value) -> Cbor {
     match value {
+        // JSON has no NaN
+        Value::Null if name == "Values" => Cbor::Float(f64::NAN),
         Value::Null => Cbor::Null,
         Value::Bool(flag) => Cbor::Bool(*flag),
         Value::Number(number) if TIMES.contains(&name) => {

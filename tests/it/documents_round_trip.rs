@@ -25,9 +25,9 @@ fn weight(range: std::ops::RangeInclusive<u16>) -> impl Strategy<Value = Weight>
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let holds = (seconds(0..3600), seconds(3600..90_000), any::<bool>());
-    (prop::collection::btree_map(weight(1..=999), holds, 0..12), any::<bool>()).prop_map(|(inner, approval)| {
+    prop::collection::btree_map(weight(1..=999), holds, 0..12).prop_map(|inner| {
         let step = |(weight, (hold_min, hold_max, approval))| Step { weight, hold_min, hold_max, approval };
-        let last = Step { approval, ..Step::new(Weight::FULL) };
+        let last = Step::new(Weight::FULL);
         inner.into_iter().map(step).chain([last]).collect()
     })
 }

@@ -6,7 +6,8 @@ use greenshift::judge::{
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::world::{Course, World, counts};
+use crate::counts;
+use crate::world::{Course, World};
 
 const DAY_S: f64 = 86_400.0;
 

@@ -10,3 +10,12 @@ mod side_checks;
 mod totality;
 mod vectors;
 mod world;
+
+use greenshift::judge::Counts;
+use rand::Rng;
+
+/// A side's counts in a period: about `mean` requests of which a share `ratio` is bad.
+fn counts(rng: &mut impl Rng, mean: f64, ratio: f64) -> Counts {
+    let requests = world::poisson(rng, mean);
+    Counts::new(requests, world::binomial(rng, requests, ratio))
+}

@@ -1,12 +1,15 @@
 //! Share of traffic, latency, and the replay of recorded metrics.
 
-use greenshift::judge::latency::{Bucket, Latency, LatencyEvidence, Percentile, deciding, thresholds};
+use greenshift::judge::latency::{
+    Bucket, Latency, LatencyEvidence, Over, Percentile, deciding, threshold_at, thresholds,
+};
 use greenshift::judge::share::{ShareConclusion, ShareEvidence, ShareSettings};
 use greenshift::judge::{Conclusion, Counts, Reason, Row, Settings, Wording, replay};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::world::{counts, normal, poisson};
+use crate::counts;
+use crate::world::{normal, poisson};
 
 /// Requests of both sides when clients that send `per_client` requests each are routed by weight.
 fn routed(rng: &mut StdRng, requests: f64, weight: f64, per_client: f64) -> (f64, f64) {
@@ -165,6 +168,38 @@ fn slow_counts_are_exact_on_bounds_and_unknown_beyond_the_last() {
         let counts = latency.slow(threshold).expect("three percentiles are a curve");
         assert!((counts.bad - slow).abs() < 1e-6, "{} at {threshold}", counts.bad);
     }
+}
+
+#[test]
+fn counts_of_the_source_itself_are_used_at_thresholds_of_ones_own() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let history: Vec<Latency> = (0..60).map(|_| percentiles(&latencies(&mut rng, 2000.0, 1.0, 0.0))).collect();
+    let far = 3.0 * threshold_at(&history, 0.01).expect("percentiles are known");
+    let settings = Settings::latency();
+    let mut evidence = LatencyEvidence::freeze_at(&settings, &[far, f64::NAN], &[], 60.0);
+    assert_eq!(evidence.checks().len(), 1, "what is no latency is no threshold");
+    evidence.step(&settings, 0.25, Some(0.5));
+    let counted = |sorted: &[f64]| Latency::Counted {
+        requests: sorted.len() as f64,
+        over: vec![Over { threshold: far, slow: sorted.iter().filter(|x| **x > far).count() as f64 }],
+    };
+    let mut update = |blue: Latency, green: Latency| evidence.update(&settings, &blue, &green, 60.0)[0].clone();
+    for _ in 0..5 {
+        let blue = counted(&latencies(&mut rng, 1500.0, 1.0, 0.0));
+        let green = counted(&latencies(&mut rng, 500.0, 1.0, 0.0));
+        assert_ne!(update(blue, green).conclusion, Conclusion::Rollback);
+    }
+    for _ in 0..5 {
+        let blue = counted(&latencies(&mut rng, 1500.0, 1.0, 0.0));
+        let unknown = Latency::Counted { requests: 500.0, over: Vec::new() };
+        assert_ne!(update(blue, unknown).conclusion, Conclusion::Rollback, "a metric that is missing accuses nobody");
+    }
+    let hangs = (0..5).any(|_| {
+        let blue = counted(&latencies(&mut rng, 1500.0, 1.0, 0.0));
+        let green = counted(&latencies(&mut rng, 500.0, 1.0, 0.03));
+        update(blue, green).conclusion == Conclusion::Rollback
+    });
+    assert!(hangs, "three in a hundred hang");
 }
 
 #[test]

@@ -162,6 +162,8 @@ pub(crate) struct World {
     pub(crate) missing: f64,
     /// An outage of both sides: first period, end, error ratio.
     pub(crate) outage: Option<(usize, usize, f64)>,
+    /// How many times as hard it hits green.
+    pub(crate) outage_green: f64,
     /// Periods of blue alone before.
     pub(crate) history: usize,
 }
@@ -180,6 +182,7 @@ impl World {
             diurnal: 0.0,
             missing: 0.0,
             outage: None,
+            outage_green: 1.0,
             history: 360,
         }
     }
@@ -269,7 +272,7 @@ impl<'a> Course<'a> {
         if let Some((from, to, level)) = w.outage
             && (from..to).contains(&at)
         {
-            (pb, pg) = (pb.max(level), pg.max(level));
+            (pb, pg) = (pb.max(level), pg.max((level * w.outage_green).min(1.0)));
         }
         let (kb, kg) = if matches!(w.noise, Noise::Clusters(_)) && !faulty && pg < 0.05 && pg <= pb {
             let k = self.bad(rng, nb + ng, pb);
@@ -293,10 +296,4 @@ impl<'a> Course<'a> {
         }
         evidence
     }
-}
-
-/// A side's counts in a period: about `mean` requests of which a share `ratio` is bad.
-pub(crate) fn counts(rng: &mut impl Rng, mean: f64, ratio: f64) -> Counts {
-    let requests = poisson(rng, mean);
-    Counts::new(requests, binomial(rng, requests, ratio))
 }

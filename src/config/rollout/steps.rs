@@ -56,6 +56,10 @@ fn step<'n>(at: &At<'n>, last: bool, out: &mut Findings) -> Option<(Step, At<'n>
     if let Some(at) = fields.get("approval") {
         let words = [("required", true), ("none", false)];
         step.approval = at.word("`approval`", &words, out).unwrap_or_default();
+        if last && step.approval {
+            let help = "ask at the step before: approval is asked before a step is left";
+            at.error(out, "nobody is asked for approval at the last step", Some(help));
+        }
     }
     match fields.get("hold") {
         Some(at) if last => {

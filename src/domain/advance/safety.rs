@@ -184,7 +184,21 @@ fn limits(draft: &mut Draft<'_>) {
         let detail = format!("the deadline of {deadline} active time is over; `resume` gives it the same time again");
         return draft.pause(CauseCode::Deadline, detail);
     }
-    if draft.rollout.phase != Phase::Progressing || draft.rollout.verdict() == Verdict::Passing {
+    let rollout = &draft.rollout;
+    let must_prove = match rollout.phase {
+        Phase::Progressing => true,
+        Phase::Baking => rollout.intended < Weight::FULL,
+        Phase::Pending
+        | Phase::Preflight
+        | Phase::Paused
+        | Phase::AwaitingApproval
+        | Phase::RollingBack
+        | Phase::RolledBack
+        | Phase::Completed
+        | Phase::Halted
+        | Phase::Aborted => false,
+    };
+    if !must_prove || rollout.verdict() == Verdict::Passing {
         return;
     }
     let Some(step) = draft.rollout.step else { return };
@@ -200,7 +214,8 @@ fn limits(draft: &mut Draft<'_>) {
 /// Begins to take everything back to blue. Before green had anything, an abort ends at once.
 pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Cause) {
     let rollout = &draft.rollout;
-    let nothing_moved = !rollout.green_has_traffic();
+    // What somebody else gave green on a route that is ours by now is taken back too.
+    let nothing_moved = !rollout.green_has_traffic() && rollout.drift.is_none();
     if ends_in == Phase::Aborted && nothing_moved && draft.become_phase(Phase::Aborted, cause.clone()) {
         return;
     }
@@ -216,7 +231,13 @@ pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Caus
 
 /// What every rollback does once it is decided.
 pub(super) fn go_back(draft: &mut Draft<'_>, cause: Cause) {
-    draft.intend(Weight::ZERO, None, cause);
+    let unfinished = !draft.rollout.is_confirmed() && draft.rollout.intended == Weight::ZERO;
+    if draft.rollout.drift.is_some() && !unfinished {
+        // What was confirmed is no longer there: it has to be seen again.
+        draft.record(Event::WeightIntended { weight: Weight::ZERO, step: None, cause });
+    } else {
+        draft.intend(Weight::ZERO, None, cause);
+    }
     switch_stickiness_off(draft);
     watch_rollback(draft);
 }

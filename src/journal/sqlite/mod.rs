@@ -170,8 +170,7 @@ impl SqliteJournal {
         Ok(())
     }
 
-    /// Runs one write as one transaction. The macro-like shape, a closure that is given the transaction, would need a
-    /// boxed future; an enum says as much.
+    /// Runs one write as one transaction. Which one is data: a closure over the transaction would need a boxed future.
     async fn write(&self, change: Change<'_>) -> Result<(), JournalError> {
         let mut connection = self.writer().await?;
         let result = self.write_on(&mut connection, change).await;

@@ -48,7 +48,7 @@ impl SqliteJournal {
     /// holds, one on a file system that machines share, one that is damaged, one of another program and one of a newer
     /// greenshift.
     ///
-    /// Every page is checked, which takes about a second per gigabyte: a start is the right time to find damage.
+    /// Every page is read and checked once: a start is the right time to find damage.
     pub async fn open(database: &Path) -> Result<Self, JournalError> {
         let database = place::resolve(database)?;
         place::check_file_system(&database)?;
