@@ -121,11 +121,7 @@ fn controller_tick(c: &mut Criterion) {
     let seen = runtime.block_on(settled.look(&snapshot));
     let now = settled.clock.now();
     c.bench_function("controller/advance", |b| {
-        b.iter_batched(
-            || (),
-            |()| advance(black_box(&snapshot.rollout), black_box(&seen), now),
-            BatchSize::SmallInput,
-        );
+        b.iter_batched(|| (), |()| advance(black_box(&snapshot.rollout), black_box(&seen), now), BatchSize::SmallInput);
     });
     c.bench_function("controller/tick on memory adapters", |b| {
         b.iter(|| runtime.block_on(tick(&settled.handle, &settled.name)));

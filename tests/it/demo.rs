@@ -28,7 +28,10 @@ fn the_demo_tells_a_bad_green_to_its_end() {
     let told = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}{}", text(&output.stderr));
     let world = labelled(&told, "world");
-    assert!(matches!(world.as_slice(), [line] if line.ends_with("green fails 5.0 % of its requests from now on")), "{told}");
+    assert!(
+        matches!(world.as_slice(), [line] if line.ends_with("green fails 5.0 % of its requests from now on")),
+        "{told}"
+    );
     let failing = labelled(&told, "verdict").into_iter().any(|line| line.contains("errors is failing: Roll back"));
     assert!(failing, "{told}");
     let phases = labelled(&told, "phase");
