@@ -262,8 +262,7 @@ mod tests {
         // Most values are nought, so the test jumps at no shift at all, and what decides is the residue of Brent's
         // method at its tolerance. These residues are of a program that meets every one that Kayenta's suite pins.
         let sparse = |n: u32, every: u32, base: f64, modulus: u32| -> Vec<f64> {
-            let value =
-                |i: u32| if i.is_multiple_of(every) { base + 0.1 * f64::from(i % modulus) } else { 0.0 };
+            let value = |i: u32| if i.is_multiple_of(every) { base + 0.1 * f64::from(i % modulus) } else { 0.0 };
             (0..n).map(value).collect()
         };
         let (low, estimate) = shift(&sparse(90, 4, 1.5, 5), &sparse(110, 13, 1.4, 3));

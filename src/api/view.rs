@@ -6,7 +6,7 @@ use super::model::{CheckView, DriftView, EvidenceView, FindingView, RolloutView,
 use crate::config::rollout::render;
 use crate::controller::Snapshot;
 use crate::domain::analysis::CheckAssessment;
-use crate::domain::check::Finding;
+use crate::domain::check::{CheckJudge, Finding, Terms};
 use crate::domain::event::Verdict;
 use crate::domain::observation::AlarmState;
 use crate::domain::plan::{Check, Question, Spec};
@@ -159,7 +159,7 @@ fn take_assessment(view: &mut CheckView, rollout: &Rollout, assessment: &CheckAs
         view.detail = nothing_yet(rollout);
         return;
     };
-    view.detail = in_words(rollout, &view.name, finding, terms);
+    view.detail = in_words(&assessment.judge, finding, terms);
     let reading = &finding.reading;
     let window = reading.spoken_of();
     (view.blue, view.green) = (Some(side(window.blue)), Some(side(window.green)));
@@ -171,11 +171,10 @@ fn take_assessment(view: &mut CheckView, rollout: &Rollout, assessment: &CheckAs
 /// How far ahead a forecast looks before it says "not decidable".
 const HORIZON_S: f64 = 3.0 * 86_400.0;
 
-fn in_words(rollout: &Rollout, name: &str, finding: &Finding, terms: &crate::domain::check::Terms) -> String {
+fn in_words(judge: &CheckJudge, finding: &Finding, terms: &Terms) -> String {
     let reading = &finding.reading;
-    let evidence = rollout.analysis.judges.get(name).and_then(|judge| judge.evidence());
     let outlook = match reading.conclusion {
-        Conclusion::Continue => evidence.zip(Traffic::seen(reading, terms.period_s)),
+        Conclusion::Continue => judge.evidence().zip(Traffic::seen(reading, terms.period_s)),
         Conclusion::Rollback | Conclusion::Hold | Conclusion::Advance => None,
     };
     let outlook = outlook.map(|(evidence, traffic)| forecast(&terms.settings, evidence, &traffic, HORIZON_S));

@@ -13,6 +13,7 @@ pub mod analysis;
 pub mod check;
 pub mod command;
 pub mod event;
+pub mod forecast;
 pub mod hold;
 pub mod ids;
 pub mod invariants;

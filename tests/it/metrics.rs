@@ -95,7 +95,7 @@ fn worse_than_blue() -> CheckAssessment {
     let period = Period { start, blue: side(9000, 9), green: side(1000, 100), load_balancer_errors: 0 };
     judge.step(&terms, 0.1, Some(0.5));
     let finding = judge.update(&terms, &period);
-    CheckAssessment { verdict: Verdict::Failing, reason: "concurrent", finding, terms: Some(terms) }
+    CheckAssessment { verdict: Verdict::Failing, reason: "concurrent", finding, judge, terms: Some(terms) }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::domain::event::Event;
+use crate::domain::forecast::{self, StepForecast};
 use crate::domain::observation::{AlarmSeen, AlarmState, RuleSeen, Seen};
 use crate::domain::phase::Phase;
 use crate::domain::preflight::{Finding, Inspection};
@@ -32,6 +33,7 @@ pub fn with_findings(
 ) -> Inspection {
     inspection.findings.extend(weight_findings(rollout, rules));
     inspection.findings.extend(alarm_findings(alarms));
+    inspection.findings.extend(forecast_finding(rollout));
     inspection.findings.sort_by_key(|finding| finding.severity);
     inspection
 }
@@ -84,6 +86,39 @@ fn alarm_findings(alarms: &[AlarmSeen]) -> Vec<Finding> {
         )),
     };
     alarms.iter().filter_map(|alarm| finding(&alarm.name, alarm.state)).collect()
+}
+
+const FORECAST: &str = "proof_forecast";
+const FORECAST_TOO_LONG: &str = "proof_takes_too_long";
+
+/// How long the proof will take, said before anybody waits for it. Said once: traffic changes from minute to minute, and
+/// a new number at every look would fill the journal.
+fn forecast_finding(rollout: &Rollout) -> Option<Finding> {
+    let said = rollout.inspection.iter().flat_map(|inspection| &inspection.findings);
+    let known = said.filter(|finding| finding.code == FORECAST || finding.code == FORECAST_TOO_LONG).last();
+    if known.is_some() {
+        return known.cloned();
+    }
+    let steps = forecast::of_plan(rollout.plan(), &rollout.analysis);
+    if steps.is_empty() {
+        return None;
+    }
+    let words = |step: &StepForecast| {
+        let StepForecast { step: number, weight, typical, cautious, check } = step;
+        match (typical, cautious) {
+            (Some(typical), Some(cautious)) => {
+                format!("step {number} ({weight}) about {typical}, in nine of ten cases within {cautious}")
+            }
+            _ => format!("step {number} ({weight}) cannot be proven within its longest hold (check `{check}`)"),
+        }
+    };
+    let what = format!("proof at the present traffic: {}", steps.iter().map(words).collect::<Vec<_>>().join("; "));
+    Some(if steps.iter().any(|step| step.typical.is_none()) {
+        let remedy = "begin with a larger step, widen the margins of the check, lengthen the hold, or expect to `promote` by hand";
+        Finding::warning(FORECAST_TOO_LONG, what, remedy)
+    } else {
+        Finding::info(FORECAST, what, "nothing to do: this is what to expect")
+    })
 }
 
 /// Whether preflight is through, and if not, in what words.

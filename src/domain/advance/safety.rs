@@ -184,21 +184,7 @@ fn limits(draft: &mut Draft<'_>) {
         let detail = format!("the deadline of {deadline} active time is over; `resume` gives it the same time again");
         return draft.pause(CauseCode::Deadline, detail);
     }
-    let rollout = &draft.rollout;
-    let must_prove = match rollout.phase {
-        Phase::Progressing => true,
-        Phase::Baking => rollout.intended < Weight::FULL,
-        Phase::Pending
-        | Phase::Preflight
-        | Phase::Paused
-        | Phase::AwaitingApproval
-        | Phase::RollingBack
-        | Phase::RolledBack
-        | Phase::Completed
-        | Phase::Halted
-        | Phase::Aborted => false,
-    };
-    if !must_prove || rollout.verdict() == Verdict::Passing {
+    if draft.rollout.phase != Phase::Progressing || draft.rollout.verdict() == Verdict::Passing {
         return;
     }
     let Some(step) = draft.rollout.step else { return };
