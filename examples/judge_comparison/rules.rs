@@ -193,10 +193,7 @@ mod tests {
     /// First period, from 1, at which a rule at this threshold fires on green's error ratios.
     fn fires(mut rule: impl Rule, threshold: f64, ratios: &[f64]) -> Option<usize> {
         let blue = Counts::new(1000.0, 1.0);
-        ratios
-            .iter()
-            .position(|r| rule.see(blue, Counts::new(1000.0, 1000.0 * r)) > threshold)
-            .map(|at| at + 1)
+        ratios.iter().position(|r| rule.see(blue, Counts::new(1000.0, 1000.0 * r)) > threshold).map(|at| at + 1)
     }
 
     #[test]
@@ -209,11 +206,7 @@ mod tests {
     #[test]
     fn flagger_rolls_back_one_interval_after_its_threshold() {
         let ratios = [0.02, 0.0, 0.02, 0.0, 0.0];
-        assert_eq!(
-            fires(Counter::flagger(1), 0.01, &ratios),
-            Some(2),
-            "like failureLimit 0, one interval later"
-        );
+        assert_eq!(fires(Counter::flagger(1), 0.01, &ratios), Some(2), "like failureLimit 0, one interval later");
         assert_eq!(fires(Counter::flagger(2), 0.01, &ratios), Some(4));
     }
 

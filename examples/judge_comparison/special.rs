@@ -36,15 +36,9 @@ fn noises() -> Vec<Named<(Noise, Settings)>> {
         ("own drift 10 %, 5 min", (Noise::OwnDrift(0.01, 300.0), default())),
         ("own drift 20 %, 5 min", (Noise::OwnDrift(0.04, 300.0), default())),
         ("own drift 50 %, 5 min", (Noise::OwnDrift(0.25, 300.0), default())),
-        (
-            "the same, rho = 1.5",
-            (Noise::OwnDrift(0.25, 300.0), Settings { rho: 1.5, rho_p: 1.7, ..default() }),
-        ),
+        ("the same, rho = 1.5", (Noise::OwnDrift(0.25, 300.0), Settings { rho: 1.5, rho_p: 1.7, ..default() })),
         ("own drift 10 %, 30 min", (Noise::OwnDrift(0.01, 1800.0), default())),
-        (
-            "the same, rho = 1.25",
-            (Noise::OwnDrift(0.01, 1800.0), Settings { rho: 1.25, rho_p: 1.4, ..default() }),
-        ),
+        ("the same, rho = 1.25", (Noise::OwnDrift(0.01, 1800.0), Settings { rho: 1.25, rho_p: 1.4, ..default() })),
     ]
 }
 
@@ -60,9 +54,7 @@ pub(crate) fn print_bursts(days: u64, rollouts: u64) {
         [(5.0, 0.25, 1e-2), (50.0, 0.1, 1e-3), (500.0, 0.1, 1e-3), (500.0, 0.5, 1e-2), (5000.0, 0.1, 1e-3)]
     {
         let world = World::healthy(rate, weight, base);
-        items.extend(
-            noises().into_iter().map(|(name, (noise, settings))| (World { noise, ..world }, name, settings)),
-        );
+        items.extend(noises().into_iter().map(|(name, (noise, settings))| (World { noise, ..world }, name, settings)));
         items.push((World { diurnal: 0.8, ..world }, "daily swing of 80 %", Settings::default()));
         items.push((World { missing: 0.1, ..world }, "one period in ten missing", Settings::default()));
     }
@@ -72,9 +64,7 @@ pub(crate) fn print_bursts(days: u64, rollouts: u64) {
         let blind = Settings { c0: 1e6, np1: 1e6, np_block: 1e6, c60: 0.0, ..settings.clone() };
         let naive = healthy(world, &blind, &[Kind::Ours], days, DAY);
         let mut line = vec![cell(world), (*name).to_owned()];
-        line.extend(
-            most.iter().zip(&contenders).map(|(most, c)| format!("{:.3}", exceed(most, c.threshold))),
-        );
+        line.extend(most.iter().zip(&contenders).map(|(most, c)| format!("{:.3}", exceed(most, c.threshold))));
         line.push(format!("{:.3}", exceed(&naive[0], contenders[0].threshold)));
         for green in [2.0 * world.blue, 5.0 * world.blue, 0.2] {
             let entries: [Entry; 1] = [(Kind::Ours, vec![contenders[0].threshold])];
@@ -121,9 +111,7 @@ pub(crate) fn print_outages(rollouts: u64) {
         let most = healthy(world, &settings, &kinds, rollouts, 150);
         let level = world.outage.map_or(0.0, |(_, _, level)| level);
         let mut line = vec![cell(world), percent(level)];
-        line.extend(
-            most.iter().zip(&contenders).map(|(most, c)| format!("{:.3}", exceed(most, c.threshold))),
-        );
+        line.extend(most.iter().zip(&contenders).map(|(most, c)| format!("{:.3}", exceed(most, c.threshold))));
         line.push(format!("{:.2}", said_common(world, &settings, rollouts.min(200))));
         line
     });
@@ -157,8 +145,7 @@ pub(crate) fn print_conditions(rollouts: u64) {
         "Caught in 8 h, median / p95 seconds, failed requests; in brackets the share rolled back before the fault began, where it is over 5 %.\n"
     );
     let contenders = contenders(0.05);
-    let world =
-        |rate, weight, base, green, onset| World::healthy(rate, weight, base).with_fault(green, onset);
+    let world = |rate, weight, base, green, onset| World::healthy(rate, weight, base).with_fault(green, onset);
     let usual = world(50.0, 0.1, 1e-3, 5e-3, 180);
     let fine = World { period_s: 10.0, history: 720, ..world(50.0, 0.1, 1e-3, 5e-3, 360) };
     let items: Vec<Named<World>> = vec![
@@ -203,9 +190,8 @@ pub(crate) fn print_kayenta(rollouts: u64) {
         ("Kayenta", Contender { name: "Kayenta", kind: Kind::Kayenta, threshold: 0.5 }),
         ("PipeCD EITHER", contenders(0.05).swap_remove(9)),
     ];
-    let worlds =
-        [(5.0, 0.1, 1e-2), (50.0, 0.1, 1e-3), (50.0, 0.1, 1e-2), (500.0, 0.1, 1e-3), (5000.0, 0.1, 1e-3)]
-            .map(|(rate, weight, base)| World::healthy(rate, weight, base));
+    let worlds = [(5.0, 0.1, 1e-2), (50.0, 0.1, 1e-3), (50.0, 0.1, 1e-2), (500.0, 0.1, 1e-3), (5000.0, 0.1, 1e-3)]
+        .map(|(rate, weight, base)| World::healthy(rate, weight, base));
     let settings = Settings::default();
     let tables = on_all_cores(&worlds, |world| {
         let all: Vec<Kind> = kinds.iter().map(|(_, c)| c.kind).collect();
@@ -217,11 +203,8 @@ pub(crate) fn print_kayenta(rollouts: u64) {
             .collect();
         let mut lines = Vec::new();
         for (at, (name, contender)) in kinds.iter().enumerate() {
-            let mut line = vec![
-                cell(world),
-                (*name).to_owned(),
-                format!("{:.2}", exceed(&most[at], contender.threshold)),
-            ];
+            let mut line =
+                vec![cell(world), (*name).to_owned(), format!("{:.2}", exceed(&most[at], contender.threshold))];
             line.extend(outcomes.iter().map(|outcome| outcome_of(&outcome[at][0])));
             lines.push(line);
         }

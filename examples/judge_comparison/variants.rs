@@ -90,8 +90,7 @@ fn score(settings: &Settings, days: u64, rollouts: u64) -> Score {
         bursts: bursts.collect(),
         outage: mean(&outages),
         uneven: mean(&outages.iter().map(|w| World { outage_green: 1.5, ..*w }).collect::<Vec<_>>()),
-        tail: quiet.iter().map(|most| exceed(most, -settings.alpha.ln() - 1e-12)).sum::<f64>()
-            / quiet.len() as f64,
+        tail: quiet.iter().map(|most| exceed(most, -settings.alpha.ln() - 1e-12)).sum::<f64>() / quiet.len() as f64,
         faults,
     }
 }
@@ -110,14 +109,12 @@ pub(crate) fn print(title: &str, variants: &[Variant], days: u64, rollouts: u64)
     row(&head);
     row(&vec!["---".to_owned(); head.len()]);
     for (variant, score) in variants.iter().zip(&scores) {
-        let mut line =
-            vec![variant.name.to_owned(), format!("{:.4}", score.tail), format!("{:.4}", score.margin)];
+        let mut line = vec![variant.name.to_owned(), format!("{:.4}", score.tail), format!("{:.4}", score.margin)];
         line.extend(score.bursts.iter().map(|share| format!("{share:.3}")));
         line.extend([score.outage, score.uneven].map(|share| format!("{share:.3}")));
         for (at, own) in score.faults.chunks(CELLS.len()).enumerate() {
             let default = &scores[0].faults[at * CELLS.len()..(at + 1) * CELLS.len()];
-            let both =
-                own.iter().zip(default).filter(|(a, b)| a.median().is_finite() && b.median().is_finite());
+            let both = own.iter().zip(default).filter(|(a, b)| a.median().is_finite() && b.median().is_finite());
             let (ratio, _) = mean_ratio(both.map(|(a, b)| mean_delay(a) / mean_delay(b)));
             let caught = own.iter().map(Outcome::caught).sum::<f64>() / own.len() as f64;
             line.push(format!("{} ({:.0} %)", number(ratio), 100.0 * caught));
@@ -130,8 +127,7 @@ pub(crate) fn print(title: &str, variants: &[Variant], days: u64, rollouts: u64)
 /// Mean of the middle half of the delays: steadier than the median, which moves in whole periods.
 fn mean_delay(outcome: &Outcome) -> f64 {
     let n = outcome.delays.len();
-    let middle: Vec<f64> =
-        outcome.delays[n / 4..n - n / 4].iter().copied().filter(|d| d.is_finite()).collect();
+    let middle: Vec<f64> = outcome.delays[n / 4..n - n / 4].iter().copied().filter(|d| d.is_finite()).collect();
     middle.iter().sum::<f64>() / middle.len().max(1) as f64
 }
 

@@ -79,7 +79,10 @@ pub fn of_history(journal: &[Recorded], live: &Rollout) -> Vec<String> {
         match &recorded.event {
             Event::PhaseChanged { from, to, .. } => {
                 if let Some(end) = ended {
-                    broken.push(format!("I4: event {}: an attempt that ended {end} went from {from} to {to}", recorded.seq));
+                    broken.push(format!(
+                        "I4: event {}: an attempt that ended {end} went from {from} to {to}",
+                        recorded.seq
+                    ));
                 }
                 ended = Some(*to).filter(|to| to.is_terminal());
             }
@@ -128,7 +131,10 @@ fn shares_sum_to_whole(decision: &Decision, broken: &mut Vec<String>) {
 }
 
 /// The upward decisions of this tick: old weight, new weight, step before, step after, and why.
-fn raises<'a>(before: &Rollout, events: &'a [NewEvent]) -> Vec<(Weight, Weight, Option<usize>, Option<usize>, &'a Cause)> {
+fn raises<'a>(
+    before: &Rollout,
+    events: &'a [NewEvent],
+) -> Vec<(Weight, Weight, Option<usize>, Option<usize>, &'a Cause)> {
     let (mut weight, mut step) = (before.intended, before.step);
     let mut found = Vec::new();
     for event in events {
@@ -148,15 +154,17 @@ fn weight_rises_by_the_plan(before: &Rollout, seen: &Observation, decision: &Dec
     if raises.len() > 1 {
         broken.push(format!("I2: two raises in one tick: {raises:?}"));
     }
-    let passed = decision.events.iter().find_map(|event| {
-        if let Event::StepPassed { step, .. } = &event.event { Some(*step) } else { None }
-    });
+    let passed = decision
+        .events
+        .iter()
+        .find_map(|event| if let Event::StepPassed { step, .. } = &event.event { Some(*step) } else { None });
     for (old, new, from, to, cause) in raises {
         let next = from.map_or(0, |step| step.saturating_add(1));
         let by_step = to == Some(next) && (plan.weight(next) == Some(new) || new == plan.bake_at);
         let last_raise = to == from && from == Some(plan.last()) && new == Weight::FULL;
         let proven = from.is_none() || passed == from;
-        let live = seen.route.read().and_then(|rules| rules.iter().filter_map(super::observation::RuleSeen::share).min());
+        let live =
+            seen.route.read().and_then(|rules| rules.iter().filter_map(super::observation::RuleSeen::share).min());
         let found_there = cause.code == CauseCode::PreflightPassed && live >= Some(new);
         if !((by_step || last_raise) && proven || found_there) {
             broken.push(format!("I2: {old} became {new} (step {from:?} to {to:?}) for {cause:?}"));
@@ -195,7 +203,8 @@ fn missing_data_never_raises(before: &Rollout, seen: &Observation, decision: &De
             broken.push(format!("I3: {old} became {new} although {}", missing.join(" and ")));
         }
     }
-    let up_blindly = weight_commands(decision).any(|set| set.urgency == Urgency::Forward) && seen.route.read().is_none();
+    let up_blindly =
+        weight_commands(decision).any(|set| set.urgency == Urgency::Forward) && seen.route.read().is_none();
     if up_blindly {
         broken.push("I3: a forward write without a read of the route".to_owned());
     }
@@ -243,7 +252,8 @@ fn goes_back(seen: &Observation, decision: &Decision) -> bool {
 fn an_abort_is_never_sat_out(seen: &Observation, decision: &Decision, broken: &mut Vec<String>) {
     let taken = |id: u64| decision.answers.iter().any(|answer| answer.id == id && answer.result.is_ok());
     let last = seen.requests.iter().rev().find(|request| taken(request.id));
-    if last.is_some_and(|request| matches!(request.ask, Ask::Abort | Ask::Rollback { .. })) && !goes_back(seen, decision)
+    if last.is_some_and(|request| matches!(request.ask, Ask::Abort | Ask::Rollback { .. }))
+        && !goes_back(seen, decision)
     {
         broken.push(format!("I5: an abort was taken and the rollout is {}", decision.rollout.phase));
     }

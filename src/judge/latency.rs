@@ -102,9 +102,7 @@ impl Latency {
                 let fast = up_to(&buckets, threshold)?;
                 Some(Counts::new(total, total - fast).cleaned())
             }
-            Clean::Percentiles { requests, .. } | Clean::Counted { requests } if requests <= 0.0 => {
-                Some(Counts::NONE)
-            }
+            Clean::Percentiles { requests, .. } | Clean::Counted { requests } if requests <= 0.0 => Some(Counts::NONE),
             Clean::Counted { requests } => {
                 let Self::Counted { over, .. } = self else { return None };
                 let same = |o: &&Over| (o.threshold - threshold).abs() <= 1e-9 * threshold;
@@ -122,10 +120,7 @@ impl Latency {
                 let mut buckets: Vec<Bucket> = buckets
                     .iter()
                     .filter(|b| b.upper > 0.0)
-                    .map(|b| Bucket {
-                        upper: b.upper,
-                        cumulative: Counts::new(b.cumulative, 0.0).cleaned().requests,
-                    })
+                    .map(|b| Bucket { upper: b.upper, cumulative: Counts::new(b.cumulative, 0.0).cleaned().requests })
                     .collect();
                 buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
                 let mut most = 0.0;
@@ -139,9 +134,7 @@ impl Latency {
                 // (latency, share of slower requests), the latency rising with the percentile.
                 let mut points: Vec<(f64, f64)> = percentiles
                     .iter()
-                    .filter(|p| {
-                        p.percent > 0.0 && p.percent < 100.0 && p.latency > 0.0 && p.latency.is_finite()
-                    })
+                    .filter(|p| p.percent > 0.0 && p.percent < 100.0 && p.latency > 0.0 && p.latency.is_finite())
                     .map(|p| (p.latency.max(LEAST), 1.0 - p.percent / 100.0))
                     .collect();
                 points.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -227,8 +220,7 @@ pub fn thresholds(history: &[Latency]) -> Vec<f64> {
 pub fn threshold_at(history: &[Latency], share: f64) -> Option<f64> {
     if let Some(buckets) = merged_histogram(history) {
         let total = buckets.last().map_or(0.0, |last| last.cumulative);
-        let enough =
-            |bucket: &&Bucket| bucket.upper.is_finite() && bucket.cumulative >= (1.0 - share) * total;
+        let enough = |bucket: &&Bucket| bucket.upper.is_finite() && bucket.cumulative >= (1.0 - share) * total;
         return buckets.iter().find(enough).map(|bucket| bucket.upper);
     }
     let mut seen: Vec<f64> = history
@@ -254,8 +246,8 @@ fn merged_histogram(history: &[Latency]) -> Option<Vec<Bucket>> {
     for latency in history {
         let Clean::Histogram(buckets) = latency.clean() else { continue };
         // Buckets may be reconfigured under way: the newest layout counts.
-        let same = sum.len() == buckets.len()
-            && sum.iter().zip(&buckets).all(|(a, b)| a.upper.to_bits() == b.upper.to_bits());
+        let same =
+            sum.len() == buckets.len() && sum.iter().zip(&buckets).all(|(a, b)| a.upper.to_bits() == b.upper.to_bits());
         if !same {
             sum = buckets;
             continue;
@@ -321,13 +313,7 @@ impl LatencyEvidence {
 
     /// As [`Evidence::update`], one reading per threshold. When either side says nothing about a threshold, the period
     /// counts as missing for it: silence of a metric is not silence of a fleet.
-    pub fn update(
-        &mut self,
-        settings: &Settings,
-        blue: &Latency,
-        green: &Latency,
-        period_s: f64,
-    ) -> Vec<Reading> {
+    pub fn update(&mut self, settings: &Settings, blue: &Latency, green: &Latency, period_s: f64) -> Vec<Reading> {
         let own = self.share_risk(settings);
         self.checks
             .iter_mut()

@@ -262,10 +262,8 @@ impl Settings {
         ];
         let grid = self.grid.iter().map(|&m| ("grid", m, (1.0 + 1e-6, 1e6, "above 1 and at most 1e6")));
         let pgrid = self.pgrid.iter().map(|&a| ("pgrid", a, (1e-6, 1.0 - 1e-6, "between 0 and 1")));
-        let weights =
-            self.grid_weights.iter().map(|&w| ("grid_weights", w, (1e-6, 1e6, "between 1e-6 and 1e6")));
-        for (name, value, (least, most, range)) in single.into_iter().chain(grid).chain(pgrid).chain(weights)
-        {
+        let weights = self.grid_weights.iter().map(|&w| ("grid_weights", w, (1e-6, 1e6, "between 1e-6 and 1e6")));
+        for (name, value, (least, most, range)) in single.into_iter().chain(grid).chain(pgrid).chain(weights) {
             if !(least..=most).contains(&value) {
                 return Err(SettingsError { name, value, range });
             }
@@ -278,11 +276,7 @@ impl Settings {
         }
         if !self.grid_weights.is_empty() && self.grid_weights.len() != self.grid.len() {
             let value = f64::from(u32::try_from(self.grid_weights.len()).unwrap_or(u32::MAX));
-            return Err(SettingsError {
-                name: "grid_weights",
-                value,
-                range: "as many as `grid` has, or none",
-            });
+            return Err(SettingsError { name: "grid_weights", value, range: "as many as `grid` has, or none" });
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Longest life of a story, in simulated time.
-const LIFE: Duration = Duration::from_secs(4 * 3600);
+const LIFE: Duration = Duration::from_hours(4);
 /// For how long nobody is there after a cut.
 const ABSENCE: Duration = Duration::from_secs(40);
 /// Two steps and the rest, held as briefly as the judge can do with.
@@ -48,11 +48,13 @@ struct Dying {
     at: usize,
     dies: Dies,
     dead: Mutex<bool>,
+    /// Whether the cut parts a batch.
+    parts: Mutex<bool>,
 }
 
 impl Dying {
     fn new(at: usize, dies: Dies) -> Self {
-        Self { inner: MemoryJournal::new(), at, dies, dead: Mutex::new(false) }
+        Self { inner: MemoryJournal::new(), at, dies, dead: Mutex::default(), parts: Mutex::default() }
     }
 
     fn superseded<T>() -> Result<T, JournalError> {
@@ -87,6 +89,7 @@ impl Journal for Dying {
         events.truncate(left);
         let recorded = self.inner.append(rollout, after_seq, rules, events).await?;
         *self.dead.lock().unwrap() = cut;
+        *self.parts.lock().unwrap() = !whole;
         if cut && !(whole && self.dies == Dies::AfterApplying) {
             return Self::superseded();
         }
@@ -222,8 +225,8 @@ async fn whole(scenario: &Scenario) -> Told {
     stage.told(phase, journal.as_ref()).await
 }
 
-/// The story, cut behind the record `at`, and how it went on.
-async fn cut(scenario: &Scenario, at: usize, dies: Dies) -> Told {
+/// The story, cut behind the record `at`, and how it went on; and whether that cut parted a batch.
+async fn cut(scenario: &Scenario, at: usize, dies: Dies) -> (Told, bool) {
     let stage = Stage::new(scenario);
     let (journal, stop) = (Arc::new(Dying::new(at, dies)), CancellationToken::new());
     let first = stage.controller(Arc::clone(&journal) as _, &stop).await;
@@ -240,7 +243,8 @@ async fn cut(scenario: &Scenario, at: usize, dies: Dies) -> Told {
     let phase = stage.still(&second).await;
     stop.cancel();
     second.stopped().await;
-    stage.told(phase, left.as_ref()).await
+    let parts = *journal.parts.lock().unwrap();
+    (stage.told(phase, left.as_ref()).await, parts)
 }
 
 /// What is wrong with how a cut story went on.
@@ -272,9 +276,13 @@ async fn every_cut(name: &str) {
     let mut failed = Vec::new();
     for at in 1..=uncut.records {
         for dies in [Dies::BeforeApplying, Dies::AfterApplying] {
-            let told = cut(&scenario, at, dies).await;
+            let (told, parts) = cut(&scenario, at, dies).await;
             for wrong in wrong(&spec, &uncut, &told) {
                 failed.push(format!("{name} cut behind record {at} of {}, {dies:?}: {wrong}", uncut.records));
+            }
+            if parts {
+                // Nothing of half a decision can have been carried out.
+                break;
             }
         }
     }

@@ -54,6 +54,7 @@ impl Green {
 
 /// What a round went through.
 #[derive(Debug, Default)]
+#[expect(dead_code, reason = "all of it is printed")]
 struct Tally {
     kills: u32,
     kills_while_writing: u32,
@@ -73,6 +74,7 @@ async fn kill_rounds_with_a_bad_green_end_rolled_back() {
     rounds(Green::Bad).await;
 }
 
+#[expect(clippy::print_stdout, reason = "with --nocapture it tells what was killed how often")]
 async fn rounds(green: Green) {
     let seeds = seeds();
     let mut lanes = JoinSet::new();
@@ -253,15 +255,15 @@ impl Round {
         if !self.faulty {
             return;
         }
-        let some = |dice: &mut Dice, most: f64| (1.0 + dice.share() * most) as u32;
+        let some = |dice: &mut Dice, most: u32| 1 + (0..most).map(|_| u32::from(dice.one_in(0.5))).sum::<u32>();
         let rules = [
-            FaultRule::times("Describe*", Fault::Throttle, some(&mut self.dice, 20.0)),
-            FaultRule::times("Modify*", Fault::Throttle, some(&mut self.dice, 4.0)),
-            FaultRule::times("Modify*", Fault::LoseAnswer, some(&mut self.dice, 2.0)),
-            FaultRule::times("Modify*", Fault::ApplyTwice, some(&mut self.dice, 2.0)),
+            FaultRule::times("Describe*", Fault::Throttle, some(&mut self.dice, 20)),
+            FaultRule::times("Modify*", Fault::Throttle, some(&mut self.dice, 4)),
+            FaultRule::times("Modify*", Fault::LoseAnswer, some(&mut self.dice, 2)),
+            FaultRule::times("Modify*", Fault::ApplyTwice, some(&mut self.dice, 2)),
             FaultRule::times("Modify*", Fault::ApplyThenHang, 1),
-            FaultRule::times("GetMetricData", Fault::InternalFailure, some(&mut self.dice, 3.0)),
-            FaultRule::times("*", Fault::Reset, some(&mut self.dice, 6.0)).with_probability(0.2),
+            FaultRule::times("GetMetricData", Fault::InternalFailure, some(&mut self.dice, 3)),
+            FaultRule::times("*", Fault::Reset, some(&mut self.dice, 6)).with_probability(0.2),
         ];
         for rule in rules {
             if self.dice.one_in(0.4) {
@@ -342,7 +344,7 @@ enum Watched {
 
 fn weight(recorded: &Recorded) -> Option<i64> {
     match &recorded.event {
-        Event::WeightIntended { weight, .. } => Some((weight.ratio() * 100.0).round() as i64),
+        Event::WeightIntended { weight, .. } => Some(i64::from(weight.written().1)),
         _ => None,
     }
 }

@@ -32,12 +32,16 @@ fn causes(from: Phase, to: Phase) -> &'static str {
         Phase::Baking if from == Phase::Progressing => "the last step is on every rule",
         Phase::Baking => "resume",
         Phase::RollingBack if from == Phase::Halted => "rollback, abort, a Failing check, or blue lives again",
-        Phase::RollingBack => "a Failing check, green dead, on_no_data / on_inconclusive: rollback, rollback, abort, external",
+        Phase::RollingBack => {
+            "a Failing check, green dead, on_no_data / on_inconclusive: rollback, rollback, abort, external"
+        }
         Phase::RolledBack => "every rule gives blue everything",
         Phase::Completed => "the bake is over",
         Phase::Halted if from == Phase::RollingBack => "blue has no healthy target while green has",
         Phase::Halted => "blue has no healthy target while green has, or the route refuses to be read",
-        Phase::Aborted if from == Phase::RollingBack => "every rule gives blue everything, and a person or an external zero asked for it",
+        Phase::Aborted if from == Phase::RollingBack => {
+            "every rule gives blue everything, and a person or an external zero asked for it"
+        }
         Phase::Aborted => "abort before green had traffic",
     }
 }

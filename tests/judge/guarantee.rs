@@ -87,15 +87,12 @@ fn a_green_at_the_margin_is_rolled_back_within_the_risk_at_every_traffic_and_wei
 #[test]
 fn the_variant_prompt_and_a_ceiling_keep_the_same_risk() {
     let prompt = Settings::default().prompt();
-    let cells =
-        [(0.2, 0.5, 1e-2), (5.0, 0.1, 1e-2), (50.0, 0.01, 1e-3), (50.0, 0.5, 1e-3), (5000.0, 0.1, 1e-3)];
-    let at =
-        |bias: f64| cells.map(|(rate, weight, ratio)| World { bias, ..World::healthy(rate, weight, ratio) });
+    let cells = [(0.2, 0.5, 1e-2), (5.0, 0.1, 1e-2), (50.0, 0.01, 1e-3), (50.0, 0.5, 1e-3), (5000.0, 0.1, 1e-3)];
+    let at = |bias: f64| cells.map(|(rate, weight, ratio)| World { bias, ..World::healthy(rate, weight, ratio) });
     assert_guarantee("prompt", &at(prompt.rho), &prompt, prompt.alpha);
     // Green exactly at its ceiling, and blue as bad.
     let ceiling = Settings { ceiling: Some(0.01), ..Settings::default() };
-    let worlds =
-        [(0.2, 0.5), (5.0, 0.1), (500.0, 0.25)].map(|(rate, weight)| World::healthy(rate, weight, 0.01));
+    let worlds = [(0.2, 0.5), (5.0, 0.1), (500.0, 0.25)].map(|(rate, weight)| World::healthy(rate, weight, 0.01));
     assert_guarantee("ceiling", &worlds, &ceiling, ceiling.alpha);
 }
 

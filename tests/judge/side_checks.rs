@@ -173,8 +173,7 @@ fn slow_counts_are_exact_on_bounds_and_unknown_beyond_the_last() {
 #[test]
 fn counts_of_the_source_itself_are_used_at_thresholds_of_ones_own() {
     let mut rng = StdRng::seed_from_u64(12);
-    let history: Vec<Latency> =
-        (0..60).map(|_| percentiles(&latencies(&mut rng, 2000.0, 1.0, 0.0))).collect();
+    let history: Vec<Latency> = (0..60).map(|_| percentiles(&latencies(&mut rng, 2000.0, 1.0, 0.0))).collect();
     let far = 3.0 * threshold_at(&history, 0.01).expect("percentiles are known");
     let settings = Settings::latency();
     let mut evidence = LatencyEvidence::freeze_at(&settings, &[far, f64::NAN], &[], 60.0);
@@ -184,8 +183,7 @@ fn counts_of_the_source_itself_are_used_at_thresholds_of_ones_own() {
         requests: sorted.len() as f64,
         over: vec![Over { threshold: far, slow: sorted.iter().filter(|x| **x > far).count() as f64 }],
     };
-    let mut update =
-        |blue: Latency, green: Latency| evidence.update(&settings, &blue, &green, 60.0)[0].clone();
+    let mut update = |blue: Latency, green: Latency| evidence.update(&settings, &blue, &green, 60.0)[0].clone();
     for _ in 0..5 {
         let blue = counted(&latencies(&mut rng, 1500.0, 1.0, 0.0));
         let green = counted(&latencies(&mut rng, 500.0, 1.0, 0.0));
@@ -194,11 +192,7 @@ fn counts_of_the_source_itself_are_used_at_thresholds_of_ones_own() {
     for _ in 0..5 {
         let blue = counted(&latencies(&mut rng, 1500.0, 1.0, 0.0));
         let unknown = Latency::Counted { requests: 500.0, over: Vec::new() };
-        assert_ne!(
-            update(blue, unknown).conclusion,
-            Conclusion::Rollback,
-            "a metric that is missing accuses nobody"
-        );
+        assert_ne!(update(blue, unknown).conclusion, Conclusion::Rollback, "a metric that is missing accuses nobody");
     }
     let hangs = (0..5).any(|_| {
         let blue = counted(&latencies(&mut rng, 1500.0, 1.0, 0.0));

@@ -20,7 +20,11 @@ pub(crate) fn golden(path: &str, text: &str) {
         return;
     }
     let known = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(known == text, "{path} is not what came out (UPDATE_GOLDEN=1 writes it anew):\n{}", difference(&known, text));
+    assert!(
+        known == text,
+        "{path} is not what came out (UPDATE_GOLDEN=1 writes it anew):\n{}",
+        difference(&known, text)
+    );
 }
 
 /// The lines that differ, with `-` for the file and `+` for what came out.

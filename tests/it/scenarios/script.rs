@@ -154,9 +154,7 @@ impl Story {
         match what.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["phase", phase] => Ok(rollout.phase.as_str() == *phase),
             ["hold", reason] => Ok(rollout.hold.as_ref().is_some_and(|hold| hold.reason.as_str() == *reason)),
-            ["live", weight] => {
-                Ok(self.world.all_rules_at(Weight::parse(weight).map_err(|error| error.to_string())?))
-            }
+            ["live", weight] => Ok(self.world.all_rules_at(Weight::parse(weight).map_err(|error| error.to_string())?)),
             ["sticky", state] => {
                 let on = self.world.rules.iter().all(|rule| rule.sticky_seconds.is_some());
                 Ok(on == (*state == "on"))
@@ -205,9 +203,8 @@ impl Story {
             ["restart", "before", "record"] => world.faults.crash = Some(Crash::BeforeRecord),
             ["person", who, verb @ ..] => {
                 let who = (*who).to_owned();
-                let (words, reason) = line.split_once('"').map_or((line, "no reason"), |(head, tail)| {
-                    (head, tail.trim_end_matches('"'))
-                });
+                let (words, reason) =
+                    line.split_once('"').map_or((line, "no reason"), |(head, tail)| (head, tail.trim_end_matches('"')));
                 let count = words.split_whitespace().count() - 2;
                 world.ask_as(&who, ask(&verb[..count])?, reason);
             }

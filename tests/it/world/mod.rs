@@ -149,12 +149,7 @@ impl World {
             Question::Errors(_) | Question::ClientErrors(_) | Question::Latency(_) => None,
         });
         let alarms = alarms.flatten().map(|name| AlarmSeen { name, state: AlarmState::Ok }).collect();
-        let created = Recorded {
-            seq: 1,
-            at: now,
-            actor: "alice".to_owned(),
-            event: Event::Created(Box::new(spec)),
-        };
+        let created = Recorded { seq: 1, at: now, actor: "alice".to_owned(), event: Event::Created(Box::new(spec)) };
         let mut world = Self {
             now,
             tick: Span::from_secs(30),
@@ -390,7 +385,10 @@ impl World {
     pub(crate) fn describe(&self) -> String {
         let rollout = &self.rollout;
         let verdicts: Vec<_> = rollout.verdicts.iter().map(|(name, v)| (name, v.verdict, &v.detail)).collect();
-        format!("{} at {} ({:?}), hold {:?}, {verdicts:?}", rollout.phase, rollout.intended, rollout.cause, rollout.hold)
+        format!(
+            "{} at {} ({:?}), hold {:?}, {verdicts:?}",
+            rollout.phase, rollout.intended, rollout.cause, rollout.hold
+        )
     }
 
     /// A tick after which every invariant is looked at.
