@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::model::IamView;
 use crate::api::{self, ApiState};
 use crate::aws::{self, AwsClients, RateBudgets, Rates, Timeouts};
 use crate::clock::{Clock, SystemClock};
@@ -22,7 +23,7 @@ use crate::metric_provider::cloudwatch::CloudWatch;
 use crate::metric_provider::memory::MemoryMetrics;
 use crate::telemetry::{Metrics, MetricsError};
 use crate::traffic_router::TrafficRouter;
-use crate::traffic_router::alb::AlbRouter;
+use crate::traffic_router::alb::{AlbRouter, iam as alb_iam};
 use crate::traffic_router::memory::MemoryRouter;
 
 /// A controller that is ready to serve.
@@ -33,6 +34,7 @@ pub struct App {
     stop: CancellationToken,
     tasks: TaskTracker,
     body_max: usize,
+    iam: Arc<[IamView]>,
     shutdown_max: Duration,
 }
 
@@ -66,11 +68,13 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // First: it is what another process of the same database would notice.
         let journal = journal(&settings.database).await?;
-        let clients = aws_clients(&settings, &metrics).await;
-        let (metric_provider, batching) = metric_provider(&settings, &clients, &clock);
-        let router: Arc<dyn TrafficRouter> = match settings.traffic_router {
-            TrafficRouterChoice::Alb => Arc::new(AlbRouter::new(clients)),
-            TrafficRouterChoice::Memory => Arc::new(MemoryRouter::new()),
+        let (router, (metric_provider, batching)) = match (settings.traffic_router, settings.metric_provider) {
+            // Without AWS nobody looks for its credentials.
+            (TrafficRouterChoice::Memory, MetricProviderChoice::Memory) => (in_memory(), (remembered(&clock), None)),
+            (router, metrics_from) => {
+                let clients = aws_clients(&settings, &metrics).await;
+                (traffic_router(router, &clients), metric_provider(metrics_from, clients, &clock))
+            }
         };
         let app = Self::with_ports(&settings, Ports { journal, router, metric_provider, clock, metrics }).await?;
         if let Some(batching) = batching {
@@ -93,6 +97,7 @@ impl App {
             stop,
             tasks: TaskTracker::new(),
             body_max: settings.limits.body_bytes,
+            iam: iam(settings),
             shutdown_max: settings.shutdown_timeout.to_std(),
         })
     }
@@ -116,8 +121,8 @@ impl App {
     /// settings allow. `false`: that was not long enough, and something was cut off. Nothing is lost by that: what was
     /// decided is on disk, and the next start goes on from there.
     pub async fn run_until_stopped(self) -> bool {
-        let Self { handle, listener, stop, tasks, body_max, shutdown_max, .. } = self;
-        let routes = api::routes(ApiState { handle: handle.clone(), stop: stop.clone(), body_max });
+        let Self { handle, listener, stop, tasks, body_max, iam, shutdown_max, .. } = self;
+        let routes = api::routes(ApiState { handle: handle.clone(), stop: stop.clone(), body_max, iam });
         let serving = api::serve(listener, routes, stop.clone());
         let deadline = async {
             stop.cancelled().await;
@@ -164,19 +169,60 @@ async fn aws_clients(settings: &Settings, metrics: &Arc<Metrics>) -> AwsClients 
     .await
 }
 
+fn in_memory() -> Arc<dyn TrafficRouter> {
+    Arc::new(MemoryRouter::new())
+}
+
+fn remembered(clock: &Arc<dyn Clock>) -> Arc<dyn MetricProvider> {
+    Arc::new(MemoryMetrics::new(Arc::clone(clock)))
+}
+
+fn traffic_router(choice: TrafficRouterChoice, clients: &AwsClients) -> Arc<dyn TrafficRouter> {
+    match choice {
+        TrafficRouterChoice::Alb => Arc::new(AlbRouter::new(clients.clone())),
+        TrafficRouterChoice::Memory => in_memory(),
+    }
+}
+
 fn metric_provider(
-    settings: &Settings,
-    clients: &AwsClients,
+    choice: MetricProviderChoice,
+    clients: AwsClients,
     clock: &Arc<dyn Clock>,
 ) -> (Arc<dyn MetricProvider>, Option<BatchRunner>) {
-    match settings.metric_provider {
+    match choice {
         MetricProviderChoice::Cloudwatch => {
-            let source = CloudWatch::new(clients.clone(), Arc::clone(clock));
+            let source = CloudWatch::new(clients, Arc::clone(clock));
             let (batcher, runner) = Batcher::new(Arc::new(source), BatchLimits::default());
             (Arc::new(batcher), Some(runner))
         }
-        MetricProviderChoice::Memory => (Arc::new(MemoryMetrics::new(Arc::clone(clock))), None),
+        MetricProviderChoice::Memory => (remembered(clock), None),
     }
+}
+
+/// What the adapters of these settings are allowed to do in AWS, and need to be.
+fn iam(settings: &Settings) -> Arc<[IamView]> {
+    let mut actions = Vec::new();
+    if settings.traffic_router == TrafficRouterChoice::Alb {
+        actions.extend(alb_iam::IAM_ACTIONS.iter().map(|known| IamView {
+            action: known.action.to_owned(),
+            purpose: known.purpose.to_owned(),
+            optional: known.optional,
+            scoped: known.scoped,
+        }));
+    }
+    if settings.metric_provider == MetricProviderChoice::Cloudwatch {
+        let needed = [
+            ("cloudwatch:GetMetricData", "count the requests and errors of both groups"),
+            ("cloudwatch:DescribeAlarms", "read the alarms that a plan names"),
+        ];
+        actions.extend(needed.map(|(action, purpose)| IamView {
+            action: action.to_owned(),
+            purpose: purpose.to_owned(),
+            optional: false,
+            scoped: false,
+        }));
+    }
+    actions.into()
 }
 
 fn controller_settings(settings: &Settings) -> controller::Settings {

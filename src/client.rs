@@ -7,8 +7,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::api::model::{
-    EventPage, FreezeBody, FreezeView, Page, PlanView, PreflightView, Problem, RequestBody, RolloutView, UndoView,
-    VersionView,
+    AnalysisPage, EventPage, FreezeBody, FreezeView, Page, PlanView, PreflightView, Problem, RequestBody, RolloutView,
+    UndoView, VersionView,
 };
 
 /// A server that does not answer within this time is not there.
@@ -181,6 +181,13 @@ impl Client {
     pub async fn events(&self, name: &str, after: u64, limit: u32) -> Result<EventPage, ClientError> {
         let query = [("after", after.to_string()), ("limit", limit.to_string())];
         let response = self.send(self.call(Method::GET, &["rollouts", name, "events"]).query(&query)).await?;
+        self.decode(response).await
+    }
+
+    /// Metric periods of the present attempt that begin after `after`.
+    pub async fn analysis(&self, name: &str, after: Option<jiff::Timestamp>) -> Result<AnalysisPage, ClientError> {
+        let query: Vec<(&str, String)> = after.map(|after| ("after", after.to_string())).into_iter().collect();
+        let response = self.send(self.call(Method::GET, &["rollouts", name, "analysis"]).query(&query)).await?;
         self.decode(response).await
     }
 

@@ -67,17 +67,11 @@ fn code(text: &str) -> String {
     whole.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Every `crate::x` and `greenshift::x` of a file.
+/// Every `crate::x` of a file.
 fn used_modules(code: &str) -> Vec<String> {
-    let mut used = Vec::new();
-    for prefix in ["crate::", "greenshift::"] {
-        for (place, _) in code.match_indices(prefix) {
-            let rest = &code[place + prefix.len()..];
-            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-            used.push(name);
-        }
-    }
-    used
+    let places = code.match_indices("crate::");
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+    places.map(|(place, found)| name(&code[place + found.len()..])).collect()
 }
 
 #[test]

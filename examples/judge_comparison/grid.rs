@@ -348,11 +348,11 @@ pub(crate) fn print_anchors(cells: &[Cell], alpha: f64) {
                 let mark =
                     if *false_rollbacks > 0.01 { format!(" [{false_rollbacks:.2} false]") } else { String::new() };
                 line.push(format!(
-                    "{:.0} %, {} / {}, {:.0}{mark}",
+                    "{:.0} %, {} / {}, {}{mark}",
                     100.0 * outcome.caught(),
                     number(outcome.median()),
                     number(outcome.p95()),
-                    outcome.median_hurt()
+                    number(outcome.median_hurt())
                 ));
             }
             row(&line);
@@ -393,6 +393,36 @@ pub(crate) fn print_losses(cells: &[Cell], alpha: f64) {
             count(false, &tuned),
             count(true, &tuned),
         ]);
+    }
+    println!();
+    print_lost_cells(cells, alpha);
+}
+
+/// The cells behind the second and third column, with the fastest rule of each.
+fn print_lost_cells(cells: &[Cell], alpha: f64) {
+    let contenders = contenders(alpha);
+    row(&["lost at own settings", "fault", "ours, s", "fastest", "s"].map(str::to_owned));
+    row(&vec!["---".to_owned(); 5]);
+    for late in [false, true] {
+        for (cell, f) in FAULTS.iter().flat_map(|fault| faults_of(cells, fault, late)) {
+            let quiet = (1..contenders.len()).filter(|at| cell.false_rollbacks[*at] <= MATCHED);
+            let medians = quiet.map(|at| (f.own[at].median(), contenders[at].name));
+            let Some((median, name)) = medians.min_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
+            if median < f.own[0].median() {
+                row(&[
+                    format!(
+                        "{}/s, {}, {}",
+                        cell.world.rate_per_s,
+                        percent(cell.world.weight),
+                        percent(cell.world.blue)
+                    ),
+                    format!("{} {}", f.fault, if late { "late" } else { "start" }),
+                    number(f.own[0].median()),
+                    name.to_owned(),
+                    number(median),
+                ]);
+            }
+        }
     }
     println!();
 }

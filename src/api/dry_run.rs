@@ -13,8 +13,11 @@ use super::error::ApiError;
 use super::model::{FindingView, PreflightView, UndoView};
 use super::requests::document;
 use super::rollouts::find;
-use crate::domain::plan::Spec;
+use crate::domain::advance::with_findings;
+use crate::domain::observation::Seen;
+use crate::domain::plan::{Question, Spec};
 use crate::domain::preflight::Severity;
+use crate::domain::rollout::Rollout;
 use crate::domain::weight::Weight;
 
 /// `POST /rollouts:preflight`: of a document.
@@ -44,19 +47,35 @@ pub(super) async fn undo(State(state): State<ApiState>, Path(name): Path<String>
     Ok(Json(UndoView { commands }))
 }
 
-/// Everything that would stop the first shift of `spec`.
+/// Everything that would stop the first shift of `spec`, as preflight itself would find it.
 pub(super) async fn inspect(
     state: &ApiState,
     spec: &Spec,
     waived: &BTreeSet<String>,
 ) -> Result<PreflightView, ApiError> {
-    let looks = tokio::join!(state.handle.inspect(&spec.route), state.handle.health(&spec.route));
-    let (inspection, rules) = looks.0.map_err(ApiError::Route)?;
+    let (handle, route) = (&state.handle, &spec.route);
+    let names = alarm_names(spec);
+    let alarms = async { if names.is_empty() { Seen::NotAsked } else { handle.alarms(&names).await } };
+    let (inspection, rules, health, alarms) =
+        tokio::join!(handle.inspect(route), handle.rules(route), handle.health(route), alarms);
+    let inspection = inspection.map_err(ApiError::Route)?;
+    let rules = rules.unwrap_or_default();
+    let fresh = Rollout::new(spec.clone(), handle.now());
+    let alarms = alarms.read().map_or(&[][..], Vec::as_slice);
+    let inspection = with_findings(inspection, &fresh, &rules, alarms);
     let findings: Vec<FindingView> = inspection
         .findings
         .into_iter()
         .map(|finding| FindingView { waived: waived.contains(&finding.code), finding })
         .collect();
     let passed = findings.iter().all(|view| view.waived || view.finding.severity != Severity::Blocking);
-    Ok(PreflightView { name: spec.name.to_string(), passed, findings, rules, health: looks.1.ok() })
+    Ok(PreflightView { name: spec.name.to_string(), passed, findings, rules, health: health.ok() })
+}
+
+fn alarm_names(spec: &Spec) -> Vec<String> {
+    let names = spec.plan.analysis.checks.iter().filter_map(|check| match &check.question {
+        Question::Alarms { names } => Some(names.clone()),
+        Question::Errors(_) | Question::ClientErrors(_) | Question::Latency(_) => None,
+    });
+    names.flatten().collect()
 }

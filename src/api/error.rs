@@ -116,7 +116,29 @@ impl ApiError {
             Self::Invalid { pointer, detail } => {
                 vec![ProblemDetail { pointer: (*pointer).to_owned(), detail: detail.clone(), line: None, column: None }]
             }
-            _ => Vec::new(),
+            Self::NotFound(_)
+            | Self::NoRoute
+            | Self::BadName(_)
+            | Self::BadQuery { .. }
+            | Self::BadBody(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::TooLarge
+            | Self::Exists(_)
+            | Self::RuleTaken(_)
+            | Self::TooMany(_)
+            | Self::Refused { .. }
+            | Self::NoRevision
+            | Self::Stale(_)
+            | Self::Busy
+            | Self::NoAnswer
+            | Self::Route(_)
+            | Self::Journal(_)
+            | Self::WrongHost
+            | Self::CrossSite
+            | Self::BadHeader(_)
+            | Self::TimedOut
+            | Self::Internal
+            | Self::Method => Vec::new(),
         }
     }
 
@@ -210,7 +232,14 @@ impl From<JournalError> for ApiError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::NotFound(name) => Self::NotFound(name.to_string()),
-            other => Self::Journal(other),
+            other @ (JournalError::Conflict { .. }
+            | JournalError::Superseded { .. }
+            | JournalError::Exists(_)
+            | JournalError::RuleTaken { .. }
+            | JournalError::Unwritable { .. }
+            | JournalError::Unreadable(_)
+            | JournalError::Unusable(_)
+            | JournalError::Store(_)) => Self::Journal(other),
         }
     }
 }

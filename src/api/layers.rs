@@ -33,6 +33,7 @@ pub(super) fn around(routes: Router, state: ApiState) -> Router {
         .layer(from_fn_with_state(state, measured))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer calls it so")]
 fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let said = panic.downcast_ref::<&str>().map(ToString::to_string);
     let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -64,7 +65,7 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
 
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    named.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str))
+    named.or_else(|| uri.authority().map(http::uri::Authority::as_str))
 }
 
 /// Whether a `Host` names this machine, with or without a port.
@@ -102,7 +103,8 @@ async fn measured(State(state): State<ApiState>, request: Request, next: Next) -
     let route = route.unwrap_or_else(|| "none".to_owned());
     state.handle.own_metrics().served(method_label(&method), &route, status, took.as_secs_f64());
     if method != Method::GET && method != Method::HEAD {
-        tracing::info!(%method, route, status, request_id = id, took_ms = took.as_millis(), "call to the API");
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(%method, route, status, request_id = id, took_ms, "call to the API");
     }
     response
 }

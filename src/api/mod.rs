@@ -1,11 +1,13 @@
 //! The HTTP API: every route is on this page, each resource has a file of its own.
 
+mod analysis;
 mod dry_run;
 mod error;
 mod events;
 mod freeze;
 mod layers;
 pub mod model;
+mod plan;
 mod requests;
 mod rollouts;
 mod server;
@@ -30,13 +32,17 @@ pub struct ApiState {
     pub stop: CancellationToken,
     /// The largest body that is taken, in bytes.
     pub body_max: usize,
+    /// IAM actions that the adapters use: for dry runs.
+    pub iam: std::sync::Arc<[model::IamView]>,
 }
 
 /// Every route.
 pub fn routes(state: ApiState) -> Router {
     let rollouts = Router::new()
         .route("/rollouts", get(rollouts::list).post(rollouts::create))
+        .route("/rollouts:plan", post(plan::plan))
         .route("/rollouts:preflight", post(dry_run::preflight))
+        .route("/rollouts/{name}/analysis", get(analysis::list))
         .route("/rollouts/{name}/preflight", get(dry_run::preflight_of))
         .route("/rollouts/{name}/undo", get(dry_run::undo))
         .route("/rollouts/{name}", get(rollouts::one).patch(rollouts::change).delete(rollouts::delete))

@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::domain::event::{Cause, Verdict};
 use crate::domain::hold::Hold;
 use crate::domain::ids::Arn;
-use crate::domain::observation::{HealthSeen, RuleSeen, Trouble};
+use crate::domain::observation::{AlarmSeen, HealthSeen, RuleSeen, SideCounts, Trouble};
 use crate::domain::phase::Phase;
 use crate::domain::preflight::Finding;
+use crate::domain::time::Span;
 use crate::domain::weight::Weight;
 
 /// A rollout as the API shows it.
@@ -78,6 +79,9 @@ pub struct WeightView {
     pub observed: Option<Weight>,
     /// Share of the requests that green got since the weight was confirmed; `null` while none were counted.
     pub traffic_share: Option<Weight>,
+    /// Why the share is not what the weight says, or why it is not compared; `null` when there is nothing to say.
+    #[serde(default)]
+    pub remark: Option<String>,
 }
 
 /// What one check says.
@@ -113,7 +117,7 @@ pub struct CheckView {
     pub threshold: Option<ThresholdView>,
     /// The named alarms and their states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alarms: Vec<crate::domain::observation::AlarmSeen>,
+    pub alarms: Vec<AlarmSeen>,
 }
 
 /// Requests of one side.
@@ -205,33 +209,53 @@ pub struct EventPage {
     pub next_after: u64,
 }
 
-/// One metric period as one check judged it.
+/// One metric period, and what each check said after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnalysisView {
+pub struct AnalysisPeriod {
     /// Beginning of the period.
     pub start: Timestamp,
     /// Its length.
-    pub interval: crate::domain::time::Span,
-    /// Which attempt.
-    pub attempt: u32,
+    pub interval: Span,
+    /// What blue served.
+    pub blue: SideCounts,
+    /// What green served.
+    pub green: SideCounts,
+    /// 5XX answers that the load balancer made itself.
+    pub load_balancer_errors: u64,
+    /// What each statistical check said; empty while blue alone was learned from.
+    pub checks: Vec<PeriodVerdict>,
+}
+
+/// What a check said after a period.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeriodVerdict {
     /// The check.
     pub check: String,
-    /// Blue's requests in it.
+    /// What it said.
+    pub verdict: Verdict,
+    /// Why, from the judge's fixed list.
+    pub reason: String,
+    /// Blue's requests in the time that the verdict speaks of.
     pub blue: SideView,
     /// Green's.
     pub green: SideView,
-    /// What the check said after it; absent while blue alone was learned from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    /// Green's rate may be this many times blue's.
+    pub margin: f64,
     /// The evidence after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<EvidenceView>,
+    pub evidence: EvidenceView,
     /// What the evidence is compared with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<ThresholdView>,
+    pub threshold: ThresholdView,
+}
+
+/// Metric periods of an attempt, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisPage {
+    /// Which attempt.
+    pub attempt: u32,
+    /// The periods.
+    pub items: Vec<AnalysisPeriod>,
+    /// Give it as `after` for what comes next; `null` when there was nothing.
+    pub next_after: Option<Timestamp>,
 }
 
 /// What a person asks, beside the verb in the path.
@@ -307,54 +331,63 @@ pub struct PlanView {
     /// Every step, in order.
     pub steps: Vec<PlannedStep>,
     /// Shortest time from the first shift to completion, the bake included, when every proof comes in time.
-    pub shortest: crate::domain::time::Span,
-    /// Every check, with how it is judged.
+    pub shortest: Span,
+    /// Requests a second over both sides in the last hour; absent when they could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<f64>,
+    /// The questions asked of the metrics.
     pub checks: Vec<PlannedCheck>,
-    /// Names of the CloudWatch alarms that are read.
-    pub alarms: Vec<String>,
-    /// IAM actions that are used, each with the resources it needs.
+    /// IAM actions that are used.
     pub iam: Vec<IamView>,
-    /// The live route and what an inspection of it found; absent when it could not be read.
+    /// The live route and what an inspection of it found; absent when it could not be inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preflight: Option<PreflightView>,
-    /// Why the live route could not be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Trouble>,
+    /// Why something could not be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<Trouble>,
 }
 
 /// One step of a dry run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// Counted from 1.
     pub step: u32,
     /// Green's share.
     pub weight: Weight,
     /// Shortest time after the first shift at which it is reached.
-    pub earliest: crate::domain::time::Span,
-    /// Shortest and longest hold.
-    pub hold_min: crate::domain::time::Span,
+    pub earliest: Span,
+    /// Shortest hold.
+    pub hold_min: Span,
     /// Longest hold; then `on_inconclusive`.
-    pub hold_max: crate::domain::time::Span,
+    pub hold_max: Span,
     /// Whether a person must approve before it is left.
     pub approval: bool,
-    /// The write to every rule: weights of blue and green.
-    pub writes: Vec<PlannedWrite>,
-    /// How long the proof will take at the present traffic; absent when that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<String>,
+    /// The writes to the rules; empty when the route could not be read.
+    pub writes: Vec<PlannedChange>,
+    /// How long each proof will take at the present traffic; empty when that could not be read, or for the last step.
+    pub proofs: Vec<PlannedProof>,
 }
 
 /// One write of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedWrite {
+pub struct PlannedChange {
     /// The rule or listener.
     pub rule: Arn,
-    /// The API action.
-    pub action: String,
-    /// Blue's weight.
-    pub blue: u32,
-    /// Green's weight.
-    pub green: u32,
+    /// The API operation.
+    pub operation: String,
+    /// The same as a command.
+    pub command: String,
+}
+
+/// How long the proof of a check will take at a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedProof {
+    /// The check.
+    pub check: String,
+    /// The numbers.
+    pub outlook: crate::judge::Outlook,
+    /// In words.
+    pub text: String,
 }
 
 /// One check of a dry run.
@@ -364,20 +397,21 @@ pub struct PlannedCheck {
     pub name: String,
     /// What it asks.
     pub kind: String,
-    /// How it judges, in words.
-    pub detail: String,
+    /// The same in words.
+    pub text: String,
 }
 
-/// IAM actions with the resources that they need.
+/// An IAM action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IamView {
-    /// The actions.
-    pub actions: Vec<String>,
-    /// The resources.
-    pub resources: Vec<String>,
-    /// Whether greenshift does without when they are refused.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Its name.
+    pub action: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Whether greenshift does without when it is refused.
     pub optional: bool,
+    /// Whether it can be limited to the rules of the route; `*` is needed for the others.
+    pub scoped: bool,
 }
 
 /// What runs here.

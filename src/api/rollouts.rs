@@ -149,13 +149,13 @@ impl Filter {
     fn take(&mut self, key: &str, value: &str) -> Result<(), ApiError> {
         let bad = |detail: String| Err(ApiError::BadQuery { detail });
         match key {
-            "phase" => match Phase::ALL.iter().find(|phase| phase.as_str() == value) {
-                Some(phase) => self.phases.push(*phase),
-                None => {
+            "phase" => {
+                let Some(phase) = Phase::ALL.iter().find(|phase| phase.as_str() == value) else {
                     let all: Vec<&str> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
                     return bad(format!("`{value}` is no phase; there are {}", all.join(", ")));
-                }
-            },
+                };
+                self.phases.push(*phase);
+            }
             "label" => match value.split_once('=') {
                 Some((label, wanted)) => self.labels.push((label.to_owned(), wanted.to_owned())),
                 None => return bad(format!("`{value}` is no label filter: write `label=team=payments`")),

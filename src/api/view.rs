@@ -6,7 +6,7 @@ use super::model::{CheckView, DriftView, EvidenceView, FindingView, RolloutView,
 use crate::config::rollout::render;
 use crate::controller::Snapshot;
 use crate::domain::analysis::CheckAssessment;
-use crate::domain::check::Finding;
+use crate::domain::check::{CheckJudge, Finding, Terms};
 use crate::domain::event::Verdict;
 use crate::domain::observation::AlarmState;
 use crate::domain::plan::{Check, Question, Spec};
@@ -64,7 +64,13 @@ fn documents(spec: &Spec) -> (Value, Value) {
 fn weight(snapshot: &Snapshot) -> WeightView {
     let rollout = &snapshot.rollout;
     let share = rollout.confirmed_at.and_then(|at| rollout.analysis.share_seen(at));
-    WeightView { desired: rollout.intended, observed: snapshot.observed(), traffic_share: share.and_then(of_ratio) }
+    let now = snapshot.ticked_at.unwrap_or(rollout.updated_at);
+    WeightView {
+        desired: rollout.intended,
+        observed: snapshot.observed(),
+        traffic_share: share.and_then(of_ratio),
+        remark: crate::domain::share::remark(rollout, now),
+    }
 }
 
 /// A share from 0 to 1 to the nearest tenth of a percent.
@@ -153,7 +159,7 @@ fn take_assessment(view: &mut CheckView, rollout: &Rollout, assessment: &CheckAs
         view.detail = nothing_yet(rollout);
         return;
     };
-    view.detail = in_words(rollout, &view.name, finding, terms);
+    view.detail = in_words(&assessment.judge, finding, terms);
     let reading = &finding.reading;
     let window = reading.spoken_of();
     (view.blue, view.green) = (Some(side(window.blue)), Some(side(window.green)));
@@ -165,11 +171,10 @@ fn take_assessment(view: &mut CheckView, rollout: &Rollout, assessment: &CheckAs
 /// How far ahead a forecast looks before it says "not decidable".
 const HORIZON_S: f64 = 3.0 * 86_400.0;
 
-fn in_words(rollout: &Rollout, name: &str, finding: &Finding, terms: &crate::domain::check::Terms) -> String {
+fn in_words(judge: &CheckJudge, finding: &Finding, terms: &Terms) -> String {
     let reading = &finding.reading;
-    let evidence = rollout.analysis.judges.get(name).and_then(|judge| judge.evidence());
     let outlook = match reading.conclusion {
-        Conclusion::Continue => evidence.zip(Traffic::seen(reading, terms.period_s)),
+        Conclusion::Continue => judge.evidence().zip(Traffic::seen(reading, terms.period_s)),
         Conclusion::Rollback | Conclusion::Hold | Conclusion::Advance => None,
     };
     let outlook = outlook.map(|(evidence, traffic)| forecast(&terms.settings, evidence, &traffic, HORIZON_S));

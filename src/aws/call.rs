@@ -103,6 +103,12 @@ impl CallObserver for NoObserver {
     fn called(&self, _call: Call, _outcome: CallOutcome, _took: Duration) {}
 }
 
+impl CallObserver for crate::telemetry::Metrics {
+    fn called(&self, call: Call, outcome: CallOutcome, took: Duration) {
+        self.called_aws(call.service, call.operation, outcome.as_str(), took);
+    }
+}
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", trouble.message)]

@@ -38,7 +38,7 @@ impl Apply {
         if self.output.is_some() {
             output::json(&rollout)?;
         } else {
-            output::data(format!("{} {did}", words::line(&rollout)));
+            output::data(format!("{did}: {}", words::line(&rollout)));
         }
         Ok(Exit::Ok)
     }

@@ -44,6 +44,9 @@ pub(super) fn head(rollout: &RolloutView, now: Timestamp) -> Vec<String> {
         .traffic_share
         .map_or_else(|| "no requests counted yet".to_owned(), |share| format!("{share} of requests"));
     field("Green", format!("{} wanted, {observed}, {traffic}", weight.desired));
+    if let Some(remark) = &weight.remark {
+        field("Share", remark.clone());
+    }
     if let Some(hold) = &rollout.hold {
         field("Holding", words::hold(hold, now));
     }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::{Exit, output};
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::config::controller;
 use crate::config::rollout::{self, Parsed};
 
@@ -83,18 +83,14 @@ impl Schema {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Version {
-    /// Ask the server too
-    #[arg(long)]
-    server_too: bool,
-}
+pub(super) struct Version {}
 
 impl Version {
     pub(super) async fn run(self, client: &Client) -> anyhow::Result<Exit> {
         output::data(format!("greenshift {}", env!("CARGO_PKG_VERSION")));
-        if self.server_too {
-            let server = client.version().await.map_err(|error: ClientError| anyhow::Error::new(error))?;
-            output::data(format!("{} {} at {}", server.name, server.version, client.server()));
+        match client.version().await {
+            Ok(server) => output::data(format!("server     {} at {}", server.version, client.server())),
+            Err(error) => output::note(format!("server     not asked: {error}")),
         }
         Ok(Exit::Ok)
     }

@@ -43,10 +43,12 @@ impl History {
 
 /// Whether an event is one that people follow a rollout for.
 pub(super) fn is_news(event: &EventView) -> bool {
-    !matches!(
-        event.kind.as_str(),
-        "metrics_read" | "health_changed" | "hold_changed" | "inspected" | "alarms_changed" | "reasserted"
-    )
+    let undecided = event.data.get("verdict").and_then(serde_json::Value::as_str) == Some("inconclusive");
+    !undecided
+        && !matches!(
+            event.kind.as_str(),
+            "metrics_read" | "health_changed" | "hold_changed" | "inspected" | "alarms_changed" | "reasserted"
+        )
 }
 
 /// An event on a line.

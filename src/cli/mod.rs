@@ -2,12 +2,14 @@
 
 mod apply;
 mod ask;
+mod demo;
 mod describe;
 mod document;
 mod freeze;
 mod get;
 mod history;
 mod output;
+mod plan;
 mod preflight;
 mod serve;
 mod watch;
@@ -72,10 +74,27 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Address of the server
-    #[arg(long, global = true, env = "GREENSHIFT_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "GREENSHIFT_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        help_heading = "Server",
+        display_order = 900
+    )]
     server: String,
     /// Who asks: shown in the history. Nobody checks it yet
-    #[arg(long = "as", global = true, env = "USER", hide_env_values = true, value_name = "NAME")]
+    #[arg(
+        long = "as",
+        global = true,
+        env = "USER",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Server",
+        display_order = 901
+    )]
     actor: Option<String>,
 }
 
@@ -127,11 +146,15 @@ enum Command {
     /// Stop all forward moves of all rollouts, or allow them again
     #[command(subcommand)]
     Freeze(freeze::Freeze),
+    /// Show what a document would do, without doing any of it
+    Plan(plan::Plan),
     /// Check a document without a server
     Lint(document::Lint),
     /// Print the JSON Schema of a document
     #[command(subcommand)]
     Schema(document::Schema),
+    /// Watch a rollout on an embedded world, faster than time; needs no AWS account
+    Demo(demo::Demo),
     /// Print the versions of this program and of the server
     Version(document::Version),
 }
@@ -184,8 +207,10 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Delete(command) => command.run(&global.client()?).await,
         Command::Preflight(command) => command.run(&global.client()?).await,
         Command::Freeze(command) => command.run(&global.client()?).await,
+        Command::Plan(command) => command.run(&global).await,
         Command::Lint(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Demo(command) => command.run().await,
         Command::Version(command) => command.run(&global.client()?).await,
     }
 }

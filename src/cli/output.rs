@@ -59,7 +59,11 @@ pub(super) fn error(error: &anyhow::Error) {
                 note(format!("  {place}: {}", mistake.detail));
             }
         }
-        None => note(format!("{bold}{label}{bold:#} {error:#}")),
+        None => {
+            // The message says what to do; of the chain below it only the root says more.
+            let root = if error.chain().count() > 1 { format!(" ({})", error.root_cause()) } else { String::new() };
+            note(format!("{bold}{label}{bold:#} {error}{root}"));
+        }
     }
 }
 
@@ -82,10 +86,20 @@ pub(super) struct Drawing {
 impl Drawing {
     /// Draws over what was drawn before.
     pub(super) fn draw(&mut self, lines: &[String]) {
+        self.draw_below(&[], lines);
+    }
+
+    /// Draws over what was drawn before: first lines that stay, then the block that will be drawn over again.
+    pub(super) fn draw_below(&mut self, stay: &[String], lines: &[String]) {
+        let plain = anstream::stdout().current_choice() == anstream::ColorChoice::Never;
         let mut out = std::io::stdout().lock();
         let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
-        let body: String = lines.iter().map(|line| format!("{line}\x1b[K\n")).collect();
-        let _terminal_gone = write!(out, "{up}\x1b[J{body}").and_then(|()| out.flush());
+        let line = |line: &String| match plain {
+            true => format!("{}\x1b[K\n", anstream::adapter::strip_str(line)),
+            false => format!("{line}\x1b[K\n"),
+        };
+        let body: String = stay.iter().chain(lines).map(line).collect();
+        let _terminal_gone = write!(out, "\r{up}{body}\x1b[J").and_then(|()| out.flush());
         self.lines = lines.len();
     }
 }
@@ -141,12 +155,22 @@ pub(super) fn phase(phase: Phase) -> String {
 
 /// A verdict in its colour.
 pub(super) fn verdict(verdict: Verdict) -> String {
-    let colour = match verdict {
-        Verdict::Passing => style(AnsiColor::Green),
-        Verdict::Failing => style(AnsiColor::Red),
-        Verdict::Inconclusive => style(AnsiColor::Yellow),
-    };
-    format!("{colour}{}{colour:#}", verdict.as_str())
+    coloured(verdict_colour(verdict), verdict.as_str())
+}
+
+/// The colour of a verdict.
+pub(super) const fn verdict_colour(verdict: Verdict) -> AnsiColor {
+    match verdict {
+        Verdict::Passing => AnsiColor::Green,
+        Verdict::Failing => AnsiColor::Red,
+        Verdict::Inconclusive => AnsiColor::Yellow,
+    }
+}
+
+/// A text in a colour.
+pub(super) fn coloured(colour: AnsiColor, text: impl Display) -> String {
+    let colour = style(colour);
+    format!("{colour}{text}{colour:#}")
 }
 
 /// Bold, for what stands at the head of something.

@@ -16,7 +16,7 @@ use crate::telemetry::logs::{self, LogFormat};
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Settings; without it the built-in defaults (and GREENSHIFT_… variables) count
-    #[arg(long, env = "GREENSHIFT_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "GREENSHIFT_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

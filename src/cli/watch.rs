@@ -16,7 +16,7 @@ use crate::domain::time::Span;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How long a server may be away before the watch gives up: a restart takes seconds.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+const AWAY_MAX: Duration = Duration::from_mins(1);
 
 /// Events that are asked for at a time.
 const PAGE: u32 = 200;
@@ -28,7 +28,7 @@ const SHOWN: usize = 8;
 pub(super) struct Watch {
     /// The rollout
     name: String,
-    /// What to wait for: completed, paused, rolled_back, or step=N
+    /// What to wait for: completed, paused, `rolled_back`, or step=N
     #[arg(long = "for", value_name = "WHAT", default_value = "completed")]
     goal: Goal,
     /// How long to wait; the rollout goes on after it
@@ -71,11 +71,10 @@ impl Goal {
         let stopped = matches!(phase, Phase::Paused | Phase::AwaitingApproval);
         match self {
             Self::Completed if phase == Phase::Completed => Some(Exit::Ok),
-            Self::Completed if stopped => Some(Exit::Waiting),
             Self::Paused if stopped => Some(Exit::Ok),
             Self::RolledBack if ended_badly => Some(Exit::Ok),
             Self::Step(step) if phase == Phase::Completed || at(rollout, step) => Some(Exit::Ok),
-            Self::Step(_) if stopped => Some(Exit::Waiting),
+            Self::Completed | Self::Step(_) if stopped => Some(Exit::Waiting),
             // It cannot be made safe without a person.
             Self::Completed | Self::Paused | Self::Step(_) if ended_badly || phase == Phase::Halted => {
                 Some(Exit::Failed)
@@ -153,7 +152,7 @@ impl Watch {
                 if page.items.is_empty() {
                     break;
                 }
-                view.take(page.items);
+                view.take(&page.items);
                 view.after = page.next_after;
             }
         }
@@ -206,7 +205,7 @@ impl View {
         Self { json, seen: false, after: 0, line: String::new(), last: None, recent: Vec::new(), drawing }
     }
 
-    fn take(&mut self, events: Vec<EventView>) {
+    fn take(&mut self, events: &[EventView]) {
         for event in events.iter().filter(|event| history::is_news(event)) {
             let line = history::line(event);
             if self.drawing.is_none() && self.seen {

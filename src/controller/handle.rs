@@ -202,12 +202,14 @@ impl Handle {
         self.shared.freeze.borrow().clone()
     }
 
-    /// Looks at a route without moving anything: for dry runs.
-    pub async fn inspect(&self, route: &Route) -> Result<(Inspection, Vec<RuleSeen>), Trouble> {
-        let router = &self.shared.ports.router;
-        let owner = &self.shared.settings.owner;
-        let (inspection, rules) = tokio::join!(router.inspect(route, owner), router.read(route));
-        Ok((inspection?, rules?))
+    /// Inspects a route without moving anything: for dry runs.
+    pub async fn inspect(&self, route: &Route) -> Result<Inspection, Trouble> {
+        self.shared.ports.router.inspect(route, &self.shared.settings.owner).await
+    }
+
+    /// The rules of a route as they are now: for dry runs.
+    pub async fn rules(&self, route: &Route) -> Result<Vec<RuleSeen>, Trouble> {
+        self.shared.ports.router.read(route).await
     }
 
     /// The targets of a route: for dry runs.

@@ -15,6 +15,7 @@ use super::observation::{LatencySeen, MetricsSeen, Period};
 use super::plan::{Plan, Question};
 use super::time::{Span, after};
 use crate::judge::Conclusion;
+use crate::judge::share::ShareEvidence;
 
 /// How long after its end a period may still be corrected. CloudWatch publishes no bound; corrections within minutes
 /// are common, later ones were not found described.
@@ -55,6 +56,8 @@ pub struct AnalysisState {
     pub open: BTreeMap<Timestamp, OpenPeriod>,
     /// Weight changes that no closed period has followed yet, oldest first.
     pub marks: Vec<Mark>,
+    /// Evidence of the closed periods about green's share of the requests.
+    pub share: ShareEvidence,
     /// Evidence of the closed periods, by check.
     pub judges: BTreeMap<String, CheckJudge>,
     /// When this attempt first gave green traffic: what ended before is history, of blue alone.
@@ -87,6 +90,8 @@ pub struct CheckAssessment {
     pub finding: Option<Finding>,
     /// The terms it was judged by.
     pub terms: Option<Terms>,
+    /// Its evidence with the periods that may still be corrected: what a forecast starts from.
+    pub judge: CheckJudge,
 }
 
 /// What all checks say now.
@@ -160,6 +165,9 @@ impl AnalysisState {
                 }
                 feed(judge, terms, &known.period, interval, first_write);
             }
+            if first_write.is_some() {
+                self.close_share(marks.iter().map(|mark| mark.now), &known.period, interval.as_secs_f64());
+            }
             self.learn_balancer(&known.period, interval);
             self.closed_until = Some(end);
         }
@@ -211,6 +219,7 @@ impl AnalysisState {
                 reason: "no_period_yet",
                 finding: None,
                 terms: Some(terms.clone()),
+                judge,
             };
         };
         CheckAssessment {
@@ -218,6 +227,7 @@ impl AnalysisState {
             reason: check::reason(finding.reading.reason),
             finding: Some(finding),
             terms: Some(terms.clone()),
+            judge,
         }
     }
 
@@ -244,7 +254,8 @@ impl AnalysisState {
             found.latest = Some(finding);
         }
         // A mark behind the last period: the weight is new, nothing speaks for it yet.
-        if marks.next().is_some() {
+        for mark in marks {
+            judge.step(terms, mark.now, mark.next);
             found.settled = None;
         }
         found

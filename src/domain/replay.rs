@@ -163,7 +163,7 @@ fn set_rollback(rollout: &mut Rollout, ends_in: Phase, force: bool) {
 }
 
 fn change_plan(rollout: &mut Rollout, plan: &Plan, at: Timestamp) {
-    let leads_to = rollout.next_weight();
+    let leads_to = rollout.proof_for();
     let old = std::mem::replace(&mut rollout.spec.plan, plan.clone());
     if old.analysis.checks != plan.analysis.checks {
         let asks = |plan: &Plan, name: &str| {
@@ -174,7 +174,7 @@ fn change_plan(rollout: &mut Rollout, plan: &Plan, at: Timestamp) {
         let stays = |name: &str| asks(plan, name).is_some() && asks(plan, name) == asks(&old, name);
         rollout.verdicts.retain(|name, _| stays(name));
         rollout.analysis.judges.retain(|name, _| stays(name));
-    } else if leads_to == rollout.next_weight() {
+    } else if leads_to == rollout.proof_for() {
         return;
     }
     // Proof that was gathered for another question or another next weight is not proof of this one.
@@ -292,7 +292,7 @@ fn confirm(rollout: &mut Rollout, weight: Weight, at: Timestamp) {
 /// Proof begins anew from here; before green ever had traffic there is nothing to judge.
 fn mark_weight(rollout: &mut Rollout, at: Timestamp) {
     if rollout.analysis.first_write.is_some() && rollout.is_confirmed() {
-        let next = rollout.next_weight().map(Weight::ratio);
+        let next = rollout.proof_for().map(Weight::ratio);
         rollout.analysis.marks.push(Mark { at, now: rollout.intended.ratio(), next });
     }
 }

@@ -289,6 +289,13 @@ impl Rollout {
         Some(if to_bake { self.plan().bake_at } else { weight })
     }
 
+    /// The weight for which the present step must be proven: the next one, and all of the traffic for the raise into the
+    /// bake, so that the bake below 100 % need not prove with blue's last percent what it was given for.
+    pub fn proof_for(&self) -> Option<Weight> {
+        let next = self.next_weight()?;
+        Some(if next >= self.plan().bake_at { Weight::FULL } else { next })
+    }
+
     /// Whether a person's word skips hold, approval and Inconclusive now.
     pub fn is_promoted(&self) -> bool {
         self.promoted.is_some_and(|promotion| promotion.full || promotion.step == self.step)

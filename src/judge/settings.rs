@@ -189,7 +189,7 @@ impl Settings {
         Self { rho: 1.5, rho_p: 1.7, ..Self::default() }
     }
 
-    /// A judge with the same guarantee that finds faults of 1.5 to 2 times blue's rate a fifth sooner and bears sticky
+    /// A judge with the same guarantee that finds faults of 1.5 to 2 times blue's rate a seventh sooner and bears sticky
     /// sessions, for a little more of the risk being used: most of the bet is on small faults, more of it on a fault
     /// from the start, and all of blue's burstiness may be green's own.
     #[must_use]
@@ -197,7 +197,7 @@ impl Settings {
         let default = Self::default();
         Self {
             grid: default.grid,
-            grid_weights: vec![6.0, 5.0, 3.0, 2.0, 0.5, 0.25],
+            grid_weights: vec![4.0, 3.0, 2.0, 1.5, 1.0, 1.0],
             g_start: 0.5,
             g_step: 0.1,
             g_trickle: 0.4,

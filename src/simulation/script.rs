@@ -1,5 +1,7 @@
 //! What happens in a world, and when.
 
+use std::fmt;
+
 use crate::domain::ids::Side;
 use crate::domain::time::Span;
 use crate::domain::weight::Weight;
@@ -37,4 +39,24 @@ pub enum Change {
     ForeignWrite(u32, u32),
     /// Requests per second of the whole route from now on.
     Traffic(f64),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |side: Side| match side {
+            Side::Blue => "blue",
+            Side::Green => "green",
+        };
+        match *self {
+            Self::Errors(side, share) => {
+                write!(f, "{} fails {:.1} % of its requests from now on", name(side), share * 100.0)
+            }
+            Self::Slowness(side, times) => write!(f, "{} takes {times:.0} times as long as usual", name(side)),
+            Self::Healthy(side, targets) => write!(f, "{} has {targets} healthy targets now", name(side)),
+            Self::MetricsAnswer(true) => f.write_str("the metric source answers again"),
+            Self::MetricsAnswer(false) => f.write_str("the metric source stops answering"),
+            Self::ForeignWrite(blue, green) => write!(f, "somebody else writes blue {blue}, green {green} to the rule"),
+            Self::Traffic(rate) => write!(f, "the route has {rate:.0} requests per second now"),
+        }
+    }
 }

@@ -47,14 +47,20 @@ pub struct Felt {
     pub green_requests: u64,
     /// Those that failed on green.
     pub green_failed: u64,
-    /// How many of green's would have failed on a usual day.
-    pub green_usual: f64,
+    /// How many of green's would have failed on blue at the same time.
+    pub green_on_blue: f64,
 }
 
 impl Felt {
-    /// Failed requests that a healthy green would not have had.
+    /// Failed requests that there would not have been on blue.
     pub fn hurt(&self) -> f64 {
-        (self.green_failed_number() - self.green_usual).max(0.0)
+        (self.green_failed_number() - self.green_on_blue).max(0.0)
+    }
+
+    /// Whether a green that is just as good as blue could have failed as many by chance: within three standard deviations
+    /// of a Poisson count.
+    pub fn is_chance(&self) -> bool {
+        self.hurt() <= 3.0 * self.green_on_blue.sqrt()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a simulated world serves far fewer than 2^53 requests")]
@@ -95,6 +101,7 @@ pub struct World {
     green: Fleet,
     script: VecDeque<Cue>,
     first_at_weight: Vec<(Weight, Timestamp)>,
+    happened: Vec<(Timestamp, Change)>,
     felt: Felt,
 }
 
@@ -123,6 +130,7 @@ impl World {
             green: Fleet::usual(),
             script: script.iter().copied().collect(),
             first_at_weight: Vec::new(),
+            happened: Vec::new(),
             felt: Felt::default(),
         }
     }
@@ -140,6 +148,11 @@ impl World {
     /// What users felt so far.
     pub const fn felt(&self) -> Felt {
         self.felt
+    }
+
+    /// What happened since this was last asked, oldest first.
+    pub fn take_happened(&mut self) -> Vec<(Timestamp, Change)> {
+        std::mem::take(&mut self.happened)
     }
 
     /// Sets the requests per second of the whole route.
@@ -173,6 +186,7 @@ impl World {
         self.script.retain(|cue| !due.contains(cue));
         for cue in due {
             self.change(cue.change);
+            self.happened.push((self.now, cue.change));
         }
     }
 
@@ -259,7 +273,7 @@ impl World {
         if side == Side::Green {
             self.felt.green_requests += requests;
             self.felt.green_failed += failed;
-            self.felt.green_usual += as_number(requests) * USUAL_ERRORS;
+            self.felt.green_on_blue += as_number(requests) * self.blue.errors;
         }
     }
 

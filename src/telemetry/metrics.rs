@@ -5,7 +5,6 @@ use std::time::Duration;
 use prometheus::{Registry, TextEncoder};
 
 use super::families::Families;
-use crate::aws::{Call, CallObserver, CallOutcome};
 use crate::domain::analysis::{Assessment, CheckAssessment};
 use crate::domain::hold::Hold;
 use crate::domain::observation::RuleSeen;
@@ -133,22 +132,18 @@ impl Metrics {
         }
     }
 
+    /// Takes in one call of an AWS API: which, with what outcome, and how long it took with all its attempts.
+    pub fn called_aws(&self, service: &str, operation: &str, outcome: &str, took: Duration) {
+        if let Some(families) = &self.families {
+            families.aws_requests.with_label_values(&[service, operation, outcome]).inc();
+            families.aws_request_duration.with_label_values(&[service, operation]).observe(took.as_secs_f64());
+        }
+    }
+
     /// Forgets a rollout that was deleted.
     pub fn forget(&self, rollout: &str) {
         if let Some(families) = &self.families {
             families.forget(rollout);
-        }
-    }
-}
-
-impl CallObserver for Metrics {
-    fn called(&self, call: Call, outcome: CallOutcome, took: Duration) {
-        if let Some(families) = &self.families {
-            families.aws_requests.with_label_values(&[call.service, call.operation, outcome.as_str()]).inc();
-            families
-                .aws_request_duration
-                .with_label_values(&[call.service, call.operation])
-                .observe(took.as_secs_f64());
         }
     }
 }

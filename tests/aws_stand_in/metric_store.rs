@@ -56,7 +56,9 @@ const RETENTION_MS: Millis = 15 * 24 * 3600 * 1000;
 
 impl MetricStore {
     /// Adds a datapoint.
-    pub(crate) fn push(&mut self, key: MetricKey, point: Point) {
+    pub(crate) fn push(&mut self, key: MetricKey, mut point: Point) {
+        // percentiles sort again, which costs little once values are in order
+        point.values.sort_by(|left, right| left.0.total_cmp(&right.0));
         let series = self.series.entry(key).or_default();
         let oldest = point.at - RETENTION_MS;
         while series.first_key_value().is_some_and(|(at, _)| *at < oldest) {

@@ -8,10 +8,12 @@
 mod aws_cli;
 #[path = "../aws_stand_in/mod.rs"]
 mod aws_stand_in;
+mod greenshift;
 mod microburst;
 mod moto;
 mod program;
-mod router;
+mod rollout_on_moto;
 mod router_on_moto;
 mod sdk_on_moto;
 mod stand_in_by_cli;
+mod undo_in_a_shell;

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// A client that sends every request once.
-async fn client(endpoint: &str) -> Client {
+pub(crate) async fn client(endpoint: &str) -> Client {
     let timeouts = aws_config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_secs(20)).build();
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
         .region(REGION)

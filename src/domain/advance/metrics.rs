@@ -69,7 +69,7 @@ pub(super) fn describe(draft: &Draft<'_>, check: &str) -> String {
         .step
         .and_then(|step| rollout.plan().steps.get(step))
         .map_or(86_400.0, |step| step.hold_max.as_secs_f64());
-    let outlook = rollout.analysis.judges.get(check).and_then(|judge| judge.evidence()).and_then(|evidence| {
+    let outlook = now.judge.evidence().and_then(|evidence| {
         let traffic = Traffic::seen(reading, terms.period_s)?;
         Some(forecast(&terms.settings, evidence, &traffic, horizon_s))
     });

@@ -30,6 +30,7 @@ use super::rollout::Rollout;
 use super::weight::Weight;
 
 pub use commands::undo;
+pub use preflight::with_findings;
 pub use wants::{HealthNeed, Wants, wants};
 
 /// Who acts when no person does.

@@ -2,7 +2,8 @@
 
 use super::Draft;
 use crate::domain::event::Event;
-use crate::domain::observation::{AlarmState, RuleSeen, Seen};
+use crate::domain::forecast::{self, StepForecast};
+use crate::domain::observation::{AlarmSeen, AlarmState, RuleSeen, Seen};
 use crate::domain::phase::Phase;
 use crate::domain::preflight::{Finding, Inspection};
 use crate::domain::rollout::Rollout;
@@ -15,14 +16,26 @@ pub(super) fn take(draft: &mut Draft<'_>) {
     }
     let Seen::Read(inspection) = &draft.seen.inspection else { return };
     let mut inspection = inspection.clone();
-    if let Some(rules) = draft.seen.route.read() {
-        inspection.findings.extend(weight_findings(&draft.rollout, rules));
-    }
-    inspection.findings.extend(alarm_findings(draft));
-    inspection.findings.sort_by_key(|finding| finding.severity);
+    let rules = draft.seen.route.read().map_or(&[][..], Vec::as_slice);
+    let alarms = draft.seen.alarms.read().unwrap_or(&draft.rollout.alarms);
+    inspection = with_findings(inspection, &draft.rollout, rules, alarms);
     if draft.rollout.inspection.as_ref() != Some(&inspection) {
         draft.record(Event::Inspected(inspection));
     }
+}
+
+/// An inspection with the findings that only the state can give: dry runs show the same as preflight does.
+pub fn with_findings(
+    mut inspection: Inspection,
+    rollout: &Rollout,
+    rules: &[RuleSeen],
+    alarms: &[AlarmSeen],
+) -> Inspection {
+    inspection.findings.extend(weight_findings(rollout, rules));
+    inspection.findings.extend(alarm_findings(alarms));
+    inspection.findings.extend(forecast_finding(rollout));
+    inspection.findings.sort_by_key(|finding| finding.severity);
+    inspection
 }
 
 /// Code of the finding that green has traffic already; waived, the rollout begins at the step below.
@@ -55,10 +68,9 @@ fn describe_share(rule: &RuleSeen) -> String {
     rule.share().map_or_else(|| "names neither group".to_owned(), |share| format!("gives green {share}"))
 }
 
-fn alarm_findings(draft: &Draft<'_>) -> Vec<Finding> {
+fn alarm_findings(alarms: &[AlarmSeen]) -> Vec<Finding> {
     let remedy =
         "mend what it reports, or take it out of the plan: a rollout that begins with a firing alarm would end at once";
-    let alarms = draft.seen.alarms.read().unwrap_or(&draft.rollout.alarms);
     let finding = |name: &str, state: AlarmState| match state {
         AlarmState::Ok => None,
         AlarmState::Alarm => Some(Finding::blocking("alarm_firing", format!("alarm `{name}` is in ALARM"), remedy)),
@@ -74,6 +86,39 @@ fn alarm_findings(draft: &Draft<'_>) -> Vec<Finding> {
         )),
     };
     alarms.iter().filter_map(|alarm| finding(&alarm.name, alarm.state)).collect()
+}
+
+const FORECAST: &str = "proof_forecast";
+const FORECAST_TOO_LONG: &str = "proof_takes_too_long";
+
+/// How long the proof will take, said before anybody waits for it. Said once: traffic changes from minute to minute, and
+/// a new number at every look would fill the journal.
+fn forecast_finding(rollout: &Rollout) -> Option<Finding> {
+    let said = rollout.inspection.iter().flat_map(|inspection| &inspection.findings);
+    let known = said.filter(|finding| finding.code == FORECAST || finding.code == FORECAST_TOO_LONG).last();
+    if known.is_some() {
+        return known.cloned();
+    }
+    let steps = forecast::of_plan(rollout.plan(), &rollout.analysis);
+    if steps.is_empty() {
+        return None;
+    }
+    let words = |step: &StepForecast| {
+        let StepForecast { step: number, weight, typical, cautious, check } = step;
+        match (typical, cautious) {
+            (Some(typical), Some(cautious)) => {
+                format!("step {number} ({weight}) about {typical}, in nine of ten cases within {cautious}")
+            }
+            _ => format!("step {number} ({weight}) cannot be proven within its longest hold (check `{check}`)"),
+        }
+    };
+    let what = format!("proof at the present traffic: {}", steps.iter().map(words).collect::<Vec<_>>().join("; "));
+    Some(if steps.iter().any(|step| step.typical.is_none()) {
+        let remedy = "begin with a larger step, widen the margins of the check, lengthen the hold, or expect to `promote` by hand";
+        Finding::warning(FORECAST_TOO_LONG, what, remedy)
+    } else {
+        Finding::info(FORECAST, what, "nothing to do: this is what to expect")
+    })
 }
 
 /// Whether preflight is through, and if not, in what words.

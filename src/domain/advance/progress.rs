@@ -1,14 +1,21 @@
 //! What may go forward, one move a tick.
 
 use super::{Draft, bake, preflight, raise};
-use crate::domain::event::{Cause, CauseCode, Event};
-use crate::domain::observation::Seen;
+use crate::domain::event::{Cause, CauseCode, Event, NoticeLevel};
+use crate::domain::observation::{Seen, TroubleKind};
 use crate::domain::phase::Phase;
+use crate::domain::time::{Span, since};
 use crate::domain::weight::Weight;
 
 /// A tick makes at most this many moves that follow from each other; the longest chain is pending, preflight,
 /// progressing, first raise.
 const MOVES_MAX: usize = 4;
+
+/// How long a write may take to arrive, with all its attempts.
+const LONGEST_WRITE: Span = Span::from_secs(20);
+
+/// A forced rollback whose route refuses to be read is tried for this long before it ends unverified.
+const FORCED_END_AFTER: Span = Span::from_mins(1);
 
 /// Goes on as far as this tick allows.
 pub(super) fn go_on(draft: &mut Draft<'_>) {
@@ -113,9 +120,29 @@ fn proof(draft: &Draft<'_>) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// A route that is gone for good would keep its rollout for ever: a person who forces the rollback may end it.
+fn forced_end(draft: &Draft<'_>) -> bool {
+    let forced = draft.rollout.rollback.is_some_and(|rollback| rollback.forced);
+    let refused = draft.seen.route.trouble().is_some_and(|trouble| trouble.kind == TroubleKind::Refused);
+    forced && refused && since(draft.now, draft.rollout.phase_since) >= FORCED_END_AFTER
+}
+
 fn end_rollback(draft: &mut Draft<'_>) {
     let rollout = &draft.rollout;
+    if forced_end(draft) {
+        let detail = "a person forced the end: the route refuses to be read, so nobody knows what it shows";
+        draft.notice(NoticeLevel::Page, detail);
+        let ends_in = draft.rollout.rollback.map_or(Phase::RolledBack, |rollback| rollback.ends_in);
+        draft.become_phase(ends_in, Cause::new(CauseCode::Refused, detail));
+        return;
+    }
     if rollout.intended != Weight::ZERO || !rollout.is_confirmed() {
+        return;
+    }
+    // A raise that was under way may still arrive; once the attempt has ended nobody would undo it.
+    let still_there =
+        draft.seen.route.read().is_some_and(|rules| rules.iter().all(|r| r.share() == Some(Weight::ZERO)));
+    if !still_there || since(draft.now, rollout.intended_at) < LONGEST_WRITE {
         return;
     }
     let ends_in = rollout.rollback.map_or(Phase::RolledBack, |rollback| rollback.ends_in);

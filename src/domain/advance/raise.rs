@@ -60,9 +60,12 @@ fn unproven(rollout: &Rollout, now: Timestamp) -> Option<Hold> {
         return None;
     }
     let step = rollout.plan().steps.get(rollout.step?)?;
-    if rollout.phase != Phase::Baking
-        && let Some(confirmed) = rollout.confirmed_at
-    {
+    // The step before the bake was proven for all of the traffic (`Rollout::proof_for`): the raise that ends the bake
+    // needs no proof of its own, only that nothing spoke against green meanwhile.
+    if rollout.phase == Phase::Baking {
+        return None;
+    }
+    if let Some(confirmed) = rollout.confirmed_at {
         let until = after(confirmed, step.hold_min);
         if now < until {
             let detail = format!("at least {} at {}", step.hold_min, rollout.intended);

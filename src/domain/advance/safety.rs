@@ -184,21 +184,7 @@ fn limits(draft: &mut Draft<'_>) {
         let detail = format!("the deadline of {deadline} active time is over; `resume` gives it the same time again");
         return draft.pause(CauseCode::Deadline, detail);
     }
-    let rollout = &draft.rollout;
-    let must_prove = match rollout.phase {
-        Phase::Progressing => true,
-        Phase::Baking => rollout.intended < Weight::FULL,
-        Phase::Pending
-        | Phase::Preflight
-        | Phase::Paused
-        | Phase::AwaitingApproval
-        | Phase::RollingBack
-        | Phase::RolledBack
-        | Phase::Completed
-        | Phase::Halted
-        | Phase::Aborted => false,
-    };
-    if !must_prove || rollout.verdict() == Verdict::Passing {
+    if draft.rollout.phase != Phase::Progressing || draft.rollout.verdict() == Verdict::Passing {
         return;
     }
     let Some(step) = draft.rollout.step else { return };
@@ -231,7 +217,8 @@ pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Caus
 
 /// What every rollback does once it is decided.
 pub(super) fn go_back(draft: &mut Draft<'_>, cause: Cause) {
-    if draft.rollout.drift.is_some() {
+    let unfinished = !draft.rollout.is_confirmed() && draft.rollout.intended == Weight::ZERO;
+    if draft.rollout.drift.is_some() && !unfinished {
         // What was confirmed is no longer there: it has to be seen again.
         draft.record(Event::WeightIntended { weight: Weight::ZERO, step: None, cause });
     } else {

@@ -61,6 +61,7 @@ fn set_plan(plan: &mut Plan, part: &str) {
         ["approval", "after", "step", step] => plan.steps[step.parse::<usize>().unwrap() - 1].approval = true,
         ["bake", length] => plan.bake = span(length),
         ["bake_at", weight] => plan.bake_at = Weight::parse(weight).unwrap(),
+        ["no", "client_errors"] => plan.analysis.checks.retain(|check| check.name != "client_errors"),
         ["deadline", length] => plan.deadline = span(length),
         ["on_failure", what] => plan.on_failure = fallback(what),
         ["on_inconclusive", what] => plan.on_inconclusive = fallback(what),

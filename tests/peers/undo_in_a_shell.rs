@@ -1,20 +1,14 @@
-//! The ALB router against an emulator that others wrote, and its commands in a shell with the AWS CLI.
+//! The commands that put everything back by hand, pasted into a shell with the AWS CLI.
 
 use std::process::Command;
 
 use greenshift::aws::{AwsClients, AwsSettings, Credentials};
-use greenshift::domain::command::{SetWeight, Stickiness, Urgency, WriteOutcome};
 use greenshift::domain::ids::Arn;
-use greenshift::domain::plan::{AlbRoute, Route};
-use greenshift::domain::preflight::Severity;
-use greenshift::domain::weight::Weight;
-use greenshift::traffic_router::TrafficRouter;
+use greenshift::domain::plan::AlbRoute;
 use greenshift::traffic_router::alb::AlbRouter;
 use serde_json::json;
 
-use crate::aws_cli::weights;
 use crate::aws_stand_in::{AwsStandIn, BlueGreen, Edit, World};
-use crate::moto::Moto;
 use crate::program::{AWS_ENVIRONMENT, REGION, installed};
 
 async fn router(endpoint: &str) -> AlbRouter {
@@ -33,37 +27,6 @@ fn route(app: &BlueGreen) -> AlbRoute {
         blue_target_group: Arn::new(&app.blue),
         green_target_group: Arn::new(&app.green),
     }
-}
-
-fn change(percent: u16, ours: u16, urgency: Urgency) -> SetWeight {
-    let weight = |percent| Weight::from_percent(percent).unwrap();
-    SetWeight {
-        weight: weight(percent),
-        stickiness: Stickiness::Keep,
-        ours: vec![weight(ours)],
-        structures: Vec::new(),
-        urgency,
-    }
-}
-
-#[tokio::test]
-async fn the_router_moves_weights_on_moto_and_the_cli_sees_them() {
-    let moto = Moto::start();
-    let router = router(&moto.endpoint).await;
-    let route = Route::Alb(route(&moto.app));
-    let changes = [change(10, 0, Urgency::Forward), change(100, 10, Urgency::Forward), change(0, 0, Urgency::Back)];
-    for (change, expected) in changes.iter().zip([[90, 10], [0, 100], [100, 0]]) {
-        let reports = router.write(&route, change).await;
-        assert!(reports.iter().all(|report| report.outcome == WriteOutcome::Written), "{reports:?}");
-        for rule in [&moto.app.listener, &moto.app.rule] {
-            assert_eq!(weights(&moto.endpoint, rule), expected, "{rule}");
-        }
-        let seen = router.read(&route).await.unwrap();
-        assert!(seen.iter().all(|rule| rule.share() == Some(change.weight)), "{seen:?}");
-    }
-    let inspection = router.inspect(&route, "us").await.unwrap();
-    let blocking: Vec<_> = inspection.findings.iter().filter(|found| found.severity == Severity::Blocking).collect();
-    assert!(blocking.is_empty(), "{blocking:#?}");
 }
 
 #[tokio::test]
