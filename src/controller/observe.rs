@@ -52,6 +52,7 @@ impl Observer {
         if !asked.is_empty() {
             cut_later(shared, &cut);
         }
+        let mut stopping = false;
         let mut seen = {
             let looks = self.look(shared, rollout, &wants, now, &cut);
             tokio::pin!(looks);
@@ -59,6 +60,11 @@ impl Observer {
                 tokio::select! {
                     biased;
                     seen = &mut looks => break seen,
+                    // Nobody waits for a world that does not answer when the process is to end.
+                    () = shared.stop.cancelled(), if !stopping => {
+                        stopping = true;
+                        cut_later(shared, &cut);
+                    }
                     Some(message) = inbox.recv() => if let Message::Ask(request, answer) = message {
                         asked.push((request, answer));
                         cut_later(shared, &cut);

@@ -25,7 +25,7 @@ pub(super) fn take_back(draft: &mut Draft<'_>) {
     match draft.rollout.phase {
         Phase::Pending | Phase::Preflight => watch_before_start(draft),
         Phase::RolledBack | Phase::Completed | Phase::Aborted => {}
-        Phase::RollingBack => watch_rollback(draft),
+        Phase::RollingBack => keep_rolling_back(draft),
         Phase::Halted => watch_halted(draft),
         Phase::Progressing | Phase::AwaitingApproval | Phase::Baking | Phase::Paused => watch(draft),
     }
@@ -243,6 +243,15 @@ fn switch_stickiness_off(draft: &mut Draft<'_>) {
 /// Whether blue could not serve a single request while green can.
 fn only_green_lives(health: &HealthSeen) -> bool {
     health.blue.healthy == 0 && health.green.healthy > 0
+}
+
+/// A rollback whose weight is not on record (the rest of its decision was lost) is decided on again.
+fn keep_rolling_back(draft: &mut Draft<'_>) {
+    if draft.rollout.intended == Weight::ZERO {
+        return watch_rollback(draft);
+    }
+    let cause = draft.rollout.cause.clone();
+    go_back(draft, cause.unwrap_or_else(|| Cause::new(CauseCode::Plan, "a rollback gives blue all traffic")));
 }
 
 /// A running rollback goes on for ever, unless it would hand every user to a dead fleet.
