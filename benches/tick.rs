@@ -1,5 +1,7 @@
 //! One decision over full evidence, and one whole tick of the controller around it.
 
+#![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;

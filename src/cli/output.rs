@@ -94,9 +94,8 @@ impl Drawing {
         let plain = anstream::stdout().current_choice() == anstream::ColorChoice::Never;
         let mut out = std::io::stdout().lock();
         let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
-        let line = |line: &String| match plain {
-            true => format!("{}\x1b[K\n", anstream::adapter::strip_str(line)),
-            false => format!("{line}\x1b[K\n"),
+        let line = |line: &String| {
+            if plain { format!("{}\x1b[K\n", anstream::adapter::strip_str(line)) } else { format!("{line}\x1b[K\n") }
         };
         let body: String = stay.iter().chain(lines).map(line).collect();
         let _terminal_gone = write!(out, "\r{up}{body}\x1b[J").and_then(|()| out.flush());

@@ -62,7 +62,7 @@ impl Reader {
         let data = |key: &str| event.data.get(key).and_then(Value::as_str).unwrap_or_default();
         let text = || short(&event.text);
         let (label, colour, text) = match event.kind.as_str() {
-            "phase_changed" => ("phase", colour_of_phase(data("to")), text()),
+            "phase_changed" => ("phase", Some(colour_of_phase(data("to"))), text()),
             "weight_intended" | "weight_confirmed" => ("weight", None, text()),
             "step_passed" => ("step", Some(AnsiColor::Green), step_passed(event)),
             "verdict_changed" => {
@@ -104,12 +104,12 @@ fn step_passed(event: &EventView) -> String {
     }
 }
 
-fn colour_of_phase(phase: &str) -> Option<AnsiColor> {
+fn colour_of_phase(phase: &str) -> AnsiColor {
     match phase {
-        "rolling_back" | "rolled_back" | "aborted" | "halted" => Some(AnsiColor::Red),
-        "paused" | "awaiting_approval" => Some(AnsiColor::Yellow),
-        "completed" => Some(AnsiColor::Green),
-        _ => Some(AnsiColor::Cyan),
+        "rolling_back" | "rolled_back" | "aborted" | "halted" => AnsiColor::Red,
+        "paused" | "awaiting_approval" => AnsiColor::Yellow,
+        "completed" => AnsiColor::Green,
+        _ => AnsiColor::Cyan,
     }
 }
 

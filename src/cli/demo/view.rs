@@ -86,7 +86,7 @@ fn evidence(check: &CheckView) -> String {
         return format!("{name}  {}", output::dim("no evidence yet"));
     };
     format!(
-        "{name}  against {}  for {}",
+        "{name}  {}  {}",
         meter(evidence.against, threshold.against, AnsiColor::Red),
         meter(evidence.proof, threshold.proof, AnsiColor::Green)
     )
