@@ -56,7 +56,7 @@ impl Settled {
         let defaults = controller::load(None, &BTreeMap::new()).unwrap().settings;
         let settings = Settings {
             // Ticks come when they are asked for.
-            tick_interval: Duration::from_secs(3600),
+            tick_interval: Duration::from_hours(1),
             health_interval: defaults.health_interval,
             owner: defaults.owner,
             claim_rules: defaults.claim_rules,

@@ -99,7 +99,9 @@ impl Reader {
 fn step_passed(event: &EventView) -> String {
     let proven = event.data.pointer("/cause/code").and_then(Value::as_str) == Some("proven");
     match event.text.split_once(": ") {
-        Some((step, _every_verdict)) if proven => format!("{step}: every check is proven good enough for the next"),
+        Some((step, _every_verdict)) if proven => {
+            format!("{step}: every check is proven good enough for the next")
+        }
         Some(_) | None => short(&event.text),
     }
 }

@@ -52,10 +52,12 @@ impl Demo {
             logs::start("warn", LogFormat::Text)?;
         }
         let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
+        let mut hangup = signal(SignalKind::hangup()).context("signals cannot be watched")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be watched")?;
         tokio::select! {
             exit = self.tell_all() => exit,
             _ = terminate.recv() => Ok(Exit::Interrupted),
+            _ = hangup.recv() => Ok(Exit::Interrupted),
             _ = interrupt.recv() => Ok(Exit::Interrupted),
         }
     }
@@ -83,8 +85,7 @@ impl Demo {
         let pace = Pace::new(speed);
         let Stage { app, living, name, folder } = Stage::build(story, self.seed, pace, self.port).await?;
         let (stop, handle) = (app.stop().clone(), app.handle().clone());
-        let frame =
-            view::Frame { start: living.start(), address: format!("http://{}", app.address()), speed };
+        let frame = view::Frame { start: living.start(), address: format!("http://{}", app.address()), speed };
         let mut serving = std::pin::pin!(app.run_until_stopped());
         let told = tokio::select! {
             told = tell::story(story, &frame, &living, name.as_str()) => told?,

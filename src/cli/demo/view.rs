@@ -106,7 +106,9 @@ fn hold(rollout: &RolloutView, now: Timestamp) -> String {
     match &rollout.hold {
         None => output::dim("nothing holds"),
         Some(hold) => match hold.until.filter(|until| *until > now) {
-            Some(until) => format!("{} {} {}", left(since(until, now)), hold.reason, output::dim(&hold.detail)),
+            Some(until) => {
+                format!("{} {} {}", left(since(until, now)), hold.reason, output::dim(&hold.detail))
+            }
             None => format!("{} {}", hold.reason, output::dim(&hold.detail)),
         },
     }
