@@ -1,6 +1,6 @@
 //! The repository checks its own shape: layers, purity, lengths, words.
 
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "test code")]
 
 use std::collections::BTreeMap;
 use std::fs;

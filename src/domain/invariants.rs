@@ -130,11 +130,11 @@ fn shares_sum_to_whole(decision: &Decision, broken: &mut Vec<String>) {
     }
 }
 
+/// An upward decision: old weight, new weight, step before, step after, and why.
+type Raise<'a> = (Weight, Weight, Option<usize>, Option<usize>, &'a Cause);
+
 /// The upward decisions of this tick: old weight, new weight, step before, step after, and why.
-fn raises<'a>(
-    before: &Rollout,
-    events: &'a [NewEvent],
-) -> Vec<(Weight, Weight, Option<usize>, Option<usize>, &'a Cause)> {
+fn raises<'a>(before: &Rollout, events: &'a [NewEvent]) -> Vec<Raise<'a>> {
     let (mut weight, mut step) = (before.intended, before.step);
     let mut found = Vec::new();
     for event in events {

@@ -6,7 +6,7 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects
 )]
-#![cfg_attr(test, expect(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "tests may panic"))]
+#![cfg_attr(test, expect(clippy::arithmetic_side_effects, reason = "tests may panic"))]
 
 pub mod advance;
 pub mod analysis;

@@ -180,7 +180,7 @@ impl Running {
         let found = tokio::time::timeout(within, watch.wait_for(|snapshot| what(snapshot))).await;
         match found {
             Ok(snapshot) => snapshot.unwrap().clone(),
-            Err(_) => panic!(
+            Err(_elapsed) => panic!(
                 "still {:#?}",
                 self.handle.get(name).map(|s| (
                     s.rollout.phase,
@@ -255,7 +255,7 @@ async fn an_abort_waits_neither_for_a_hanging_read_nor_for_a_hanging_raise() {
     assert_eq!(snapshot.rollout.phase, Phase::RollingBack);
     world.router.writes.store(false, Ordering::SeqCst);
     world.router.reads.store(false, Ordering::SeqCst);
-    running.until(&name(), Duration::from_secs(60), |s| s.rollout.phase == Phase::Aborted).await;
+    running.until(&name(), Duration::from_mins(1), |s| s.rollout.phase == Phase::Aborted).await;
     assert_eq!(world.shares(), [Weight::ZERO, Weight::ZERO]);
     running.stop().await;
 }
@@ -283,7 +283,7 @@ async fn an_append_whose_answer_was_lost_is_neither_repeated_nor_forgotten() {
     running.handle.create(plain(), "alice").await.unwrap();
     for fault in [Fault::BeforeKept, Fault::AfterKept, Fault::BeforeKept, Fault::AfterKept] {
         world.journal.fail_next(fault);
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
     }
     running.until(&name(), hours(12), |s| s.rollout.phase == Phase::Completed).await;
     let events = world.journal.load(&name(), 0, 10_000).await.unwrap();

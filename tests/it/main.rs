@@ -8,6 +8,10 @@
     clippy::cast_precision_loss,
     clippy::float_cmp,
     clippy::wildcard_enum_match_arm,
+    clippy::unwrap_in_result,
+    clippy::format_push_string,
+    clippy::match_same_arms,
+    clippy::struct_excessive_bools,
     reason = "a test fails by panicking, also where it calls a function of its own"
 )]
 

@@ -94,8 +94,8 @@ const FORECAST_TOO_LONG: &str = "proof_takes_too_long";
 /// How long the proof will take, said before anybody waits for it. Said once: traffic changes from minute to minute, and
 /// a new number at every look would fill the journal.
 fn forecast_finding(rollout: &Rollout) -> Option<Finding> {
-    let said = rollout.inspection.iter().flat_map(|inspection| &inspection.findings);
-    let known = said.filter(|finding| finding.code == FORECAST || finding.code == FORECAST_TOO_LONG).last();
+    let mut said = rollout.inspection.iter().flat_map(|inspection| &inspection.findings);
+    let known = said.rfind(|finding| finding.code == FORECAST || finding.code == FORECAST_TOO_LONG);
     if known.is_some() {
         return known.cloned();
     }

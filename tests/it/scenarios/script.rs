@@ -102,7 +102,7 @@ impl Story {
         };
         self.show();
         let clock = timeline::clock(self.start, self.world.now);
-        self.out.push_str(&format!("{clock}  * {line}\n"));
+        self.out += &format!("{clock}  * {line}\n");
         self.happen(line)
     }
 

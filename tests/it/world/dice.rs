@@ -1,4 +1,4 @@
-//! Chance that can be played again: SplitMix64 (Steele, Lea and Flood 2014).
+//! Chance that can be played again: `SplitMix64` (Steele, Lea and Flood 2014).
 
 /// A seeded source of chance.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ impl Dice {
         }
         let (u, v) = (1.0 - self.share(), self.share());
         let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
-        (mean + mean.sqrt() * normal).round().max(0.0) as u64
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count, not negative")]
+        let count = (mean + mean.sqrt() * normal).round().max(0.0) as u64;
+        count
     }
 }
