@@ -51,20 +51,17 @@ pub(super) fn error(error: &anyhow::Error) {
     }
     let label = "error:";
     let bold = style(AnsiColor::Red).bold();
-    match error.downcast_ref::<ClientError>().and_then(ClientError::problem) {
-        Some(problem) => {
-            note(format!("{bold}{label}{bold:#} {error:#}"));
-            for mistake in &problem.errors {
-                let place = if mistake.pointer.is_empty() { "the document" } else { &mistake.pointer };
-                note(format!("  {place}: {}", mistake.detail));
-            }
+    if let Some(problem) = error.downcast_ref::<ClientError>().and_then(ClientError::problem) {
+        note(format!("{bold}{label}{bold:#} {error:#}"));
+        for mistake in &problem.errors {
+            let place = if mistake.pointer.is_empty() { "the document" } else { &mistake.pointer };
+            note(format!("  {place}: {}", mistake.detail));
         }
-        None => {
-            // The message says what to do; of the chain below it only the root says more.
-            let root = if error.chain().count() > 1 { format!(" ({})", error.root_cause()) } else { String::new() };
-            note(format!("{bold}{label}{bold:#} {error}{root}"));
-        }
+        return;
     }
+    // The message says what to do; of the chain below it only the root says more.
+    let root = if error.chain().count() > 1 { format!(" ({})", error.root_cause()) } else { String::new() };
+    note(format!("{bold}{label}{bold:#} {error}{root}"));
 }
 
 /// Whether standard output is a terminal that can be drawn on.

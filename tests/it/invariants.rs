@@ -274,7 +274,7 @@ proptest! {
         let text = serde_json::to_string(&world.journal).unwrap();
         let journal: Vec<Recorded> = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(&journal, &world.journal);
-        prop_assert_eq!(replay(&journal).unwrap(), world.rollout);
+        prop_assert_eq!(&replay(&journal).unwrap(), &world.rollout);
         let text = serde_json::to_string(&world.rollout).unwrap();
         let rollout: Rollout = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(rollout, world.rollout);
