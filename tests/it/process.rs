@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use greenshift::api::model::RequestBody;
 use greenshift::client::{Client, Document};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 use crate::aws_stand_in::{AwsStandIn, BlueGreen, Fault, World};
 use crate::served::Home;
@@ -35,6 +38,30 @@ async fn a_second_process_of_the_same_database_is_refused_and_the_first_goes_on(
     let before = aws.count("DescribeListeners");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(aws.count("DescribeListeners") > before, "the first looks at its route still");
+}
+
+/// Past the lock: as if the database had been opened by another process over a file system whose locks do not work.
+#[tokio::test]
+async fn i7_a_superseded_process_records_nothing_more_and_ends() {
+    let (world, app) = World::blue_green();
+    let aws = AwsStandIn::start(world).await;
+    let home = Home::new(&aws.endpoint());
+    let mut served = home.serve();
+    let client = Client::new(&served.address().await.unwrap(), None).unwrap();
+    client.create(&Document { text: &document(&app) }).await.unwrap();
+    let mut shell = SqliteConnectOptions::new().filename(home.database()).connect().await.unwrap();
+    sqlx::query("UPDATE meta SET epoch = epoch + 1").execute(&mut shell).await.unwrap();
+    let count = "SELECT count(*) FROM events";
+    let before: i64 = sqlx::query_scalar(count).fetch_one(&mut shell).await.unwrap();
+
+    let body = RequestBody { reason: "to have something recorded".to_owned(), ..RequestBody::default() };
+    assert!(client.ask("web", "pause", &body).await.is_err());
+    let ended = served.ended(Duration::from_secs(20)).await;
+    assert!(ended.is_some(), "{}", served.log());
+    assert!(served.log().contains("another process has taken over"), "{}", served.log());
+    let after: i64 = sqlx::query_scalar(count).fetch_one(&mut shell).await.unwrap();
+    assert_eq!(after, before);
+    shell.close().await.unwrap();
 }
 
 #[tokio::test]
