@@ -178,18 +178,11 @@ impl Running {
     async fn until(&self, name: &RolloutName, within: Duration, what: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut watch = self.handle.watch(name).unwrap();
         let found = tokio::time::timeout(within, watch.wait_for(|snapshot| what(snapshot))).await;
-        match found {
-            Ok(snapshot) => snapshot.unwrap().clone(),
-            Err(_elapsed) => panic!(
-                "still {:#?}",
-                self.handle.get(name).map(|s| (
-                    s.rollout.phase,
-                    s.rollout.cause.clone(),
-                    s.hold.clone(),
-                    s.troubles.clone()
-                ))
-            ),
+        if let Ok(snapshot) = found {
+            return snapshot.unwrap().clone();
         }
+        let now = self.handle.get(name).unwrap();
+        panic!("still {}: {:?}, {:?}, {:?}", now.rollout.phase, now.rollout.cause, now.hold, now.troubles)
     }
 
     async fn stop(self) {
