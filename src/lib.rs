@@ -6,7 +6,6 @@
 //!
 //! Modules stand in layer order: each may use only what stands above it here.
 
-/// The statistics that decide whether green serves its users as well as blue does.
 pub mod judge;
 pub mod domain;
 pub mod config;
