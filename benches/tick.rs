@@ -105,7 +105,7 @@ async fn tick(handle: &Handle, name: &RolloutName) {
     let mut watch = handle.watch(name).unwrap();
     watch.mark_unchanged();
     // Wakes every worker; nothing is frozen before or after it.
-    handle.freeze(None);
+    handle.freeze(None).await.unwrap();
     watch.changed().await.unwrap();
 }
 

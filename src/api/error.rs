@@ -52,6 +52,11 @@ pub(super) enum ApiError {
     Route(Trouble),
     #[error("the journal cannot be used right now; the server's log has the reason. Rollouts on their way hold")]
     Journal(#[source] JournalError),
+    #[error(
+        "all forward moves are frozen now, but that could not be recorded, and a restart may end it; the server's log has \
+         the reason. Freeze once more"
+    )]
+    NotKept(#[source] JournalError),
     #[error("this server answers only to the names of this machine (localhost, 127.0.0.1, ::1)")]
     WrongHost,
     #[error("calls from pages of other sites are not taken")]
@@ -103,6 +108,7 @@ impl ApiError {
                 TroubleKind::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "route_refused", "Route unreadable"),
             },
             Self::Journal(_) => (StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", "Journal unavailable"),
+            Self::NotKept(_) => (StatusCode::SERVICE_UNAVAILABLE, "freeze_not_kept", "Frozen until a restart"),
             Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "wrong_host", "Wrong host"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site", "Cross-site call"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
@@ -133,6 +139,7 @@ impl ApiError {
             | Self::NoAnswer
             | Self::Route(_)
             | Self::Journal(_)
+            | Self::NotKept(_)
             | Self::WrongHost
             | Self::CrossSite
             | Self::BadHeader(_)
@@ -170,7 +177,7 @@ pub(super) fn detail_of(problem: &crate::config::Problem) -> ProblemDetail {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Journal(error) = &self {
+        if let Self::Journal(error) | Self::NotKept(error) = &self {
             tracing::error!(error = error as &dyn std::error::Error, "the journal failed a call to the API");
         }
         let problem = self.problem();
@@ -178,7 +185,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(&problem)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if matches!(self, Self::Busy | Self::Journal(_)) {
+        if matches!(self, Self::Busy | Self::Journal(_) | Self::NotKept(_)) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The request's id is filled in on the way out, where it is known.

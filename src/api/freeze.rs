@@ -1,4 +1,4 @@
-//! Stopping all forward moves of all rollouts. Rollbacks go on.
+//! Stopping all forward moves of all rollouts, over restarts too. Rollbacks go on.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -10,6 +10,7 @@ use super::ApiState;
 use super::error::ApiError;
 use super::model::{FreezeBody, FreezeView};
 use super::requests::{actor, json, whole};
+use crate::domain::freeze::Freeze;
 
 /// `GET /freeze`
 pub(super) async fn show(State(state): State<ApiState>) -> Json<FreezeView> {
@@ -30,19 +31,24 @@ pub(super) async fn on(
     }
     let actor = actor(&headers)?;
     tracing::warn!(actor, reason, "all forward moves are frozen");
-    state.handle.freeze(Some(format!("{actor}: {reason}")));
+    let freeze = Freeze { reason: reason.to_owned(), actor, at: state.handle.now() };
+    state.handle.freeze(Some(freeze)).await.map_err(ApiError::NotKept)?;
     Ok(Json(now(&state)))
 }
 
 /// `DELETE /freeze`
 pub(super) async fn off(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<FreezeView>, ApiError> {
     let actor = actor(&headers)?;
+    state.handle.freeze(None).await?;
     tracing::warn!(actor, "forward moves are allowed again");
-    state.handle.freeze(None);
     Ok(Json(now(&state)))
 }
 
 fn now(state: &ApiState) -> FreezeView {
-    let reason = state.handle.frozen();
-    FreezeView { frozen: reason.is_some(), reason }
+    match state.handle.frozen() {
+        Some(Freeze { reason, actor, at }) => {
+            FreezeView { frozen: true, reason: Some(reason), actor: Some(actor), at: Some(at) }
+        }
+        None => FreezeView { frozen: false, reason: None, actor: None, at: None },
+    }
 }

@@ -28,8 +28,10 @@ impl Freeze {
             Self::Status => client.freeze_state().await?,
         };
         match state {
-            FreezeView { frozen: true, reason } => {
-                output::data(format!("frozen: {}", reason.unwrap_or_default()));
+            FreezeView { frozen: true, reason, actor, at } => {
+                let by = actor.map(|actor| format!(" by {actor}")).unwrap_or_default();
+                let since = at.map(|at| format!(" since {at:.0}")).unwrap_or_default();
+                output::data(format!("frozen{by}{since}: {}", reason.unwrap_or_default()));
             }
             FreezeView { frozen: false, .. } => output::data("not frozen: rollouts go forward"),
         }

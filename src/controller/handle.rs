@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::worker::Message;
 use super::{Published, Shared, Snapshot, StartError, WorkerRef, load};
 use crate::domain::event::{Event, NewEvent, Recorded};
+use crate::domain::freeze::Freeze;
 use crate::domain::ids::{Arn, RolloutName};
 use crate::domain::observation::{AlarmSeen, HealthSeen, MetricsSeen, RuleSeen, Seen, Trouble};
 use crate::domain::plan::{Route, Spec};
@@ -187,18 +188,23 @@ impl Handle {
         Ok(())
     }
 
-    /// Stops (or allows again) all forward moves of all rollouts; rollbacks go on.
-    pub fn freeze(&self, reason: Option<String>) {
-        self.shared.freeze.send_replace(reason);
-        let workers = self.shared.workers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for worker in workers.values() {
-            // A full inbox means that it ticks at once anyway.
-            let _full = worker.inbox.try_send(Message::Wake);
+    /// Stops (or allows again, with `None`) all forward moves of all rollouts; rollbacks go on. Once this returns
+    /// without an error, it is on disk and in effect.
+    ///
+    /// After an error nothing moves forward: a freeze is in effect from the call on, though a restart may end it, and
+    /// what is frozen goes on only when that is on disk. Dropping the future does not take the call back.
+    pub async fn freeze(&self, freeze: Option<Freeze>) -> Result<(), JournalError> {
+        if freeze.is_some() {
+            self.shared.take_effect(freeze.clone());
         }
+        let shared = Arc::clone(&self.shared);
+        // A task of its own: whoever asked may go away, and then disk and memory must not part.
+        let kept = self.shared.tasks.spawn(async move { shared.keep_freeze(freeze).await }).await;
+        kept.unwrap_or_else(|lost| Err(JournalError::Store(format!("the write was lost: {lost}"))))
     }
 
-    /// Why all forward moves are frozen, if they are.
-    pub fn frozen(&self) -> Option<String> {
+    /// Since when, by whom and why all forward moves are frozen, if they are.
+    pub fn frozen(&self) -> Option<Freeze> {
         self.shared.freeze.borrow().clone()
     }
 
@@ -256,5 +262,28 @@ impl Handle {
 
     fn worker(&self, name: &RolloutName) -> Option<WorkerRef> {
         self.shared.worker(name)
+    }
+}
+
+impl Shared {
+    async fn keep_freeze(&self, freeze: Option<Freeze>) -> Result<(), JournalError> {
+        let _turn = self.freezing.lock().await;
+        if freeze.is_some() {
+            // Again: a call whose turn came first may have ended it since.
+            self.take_effect(freeze.clone());
+            return self.ports.journal.set_freeze(freeze).await;
+        }
+        self.ports.journal.set_freeze(None).await?;
+        self.take_effect(None);
+        Ok(())
+    }
+
+    fn take_effect(&self, freeze: Option<Freeze>) {
+        self.freeze.send_replace(freeze);
+        let workers = self.workers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for worker in workers.values() {
+            // A full inbox means that it ticks at once anyway.
+            let _full = worker.inbox.try_send(Message::Wake);
+        }
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::domain::event::Recorded;
+use crate::domain::freeze::Freeze;
 use crate::domain::ids::RolloutName;
 use crate::domain::replay::{ReplayError, replay};
 use crate::domain::rollout::Rollout;
@@ -99,7 +100,10 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) settings: Settings,
     pub(crate) published: broadcast::Sender<Published>,
-    pub(crate) freeze: watch::Sender<Option<String>>,
+    /// In effect now.
+    pub(crate) freeze: watch::Sender<Option<Freeze>>,
+    /// Held while a freeze is kept or taken away, so that what is in effect and what is on disk change in one order.
+    pub(crate) freezing: tokio::sync::Mutex<()>,
     pub(crate) workers: RwLock<BTreeMap<RolloutName, WorkerRef>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -114,14 +118,20 @@ pub(crate) struct WorkerRef {
     pub(crate) stop: CancellationToken,
 }
 
-/// Loads every rollout and starts its worker. `stop` ends them all: each finishes its tick first.
+/// Loads every rollout and starts its worker; what was frozen before is frozen still. `stop` ends them all: each finishes its tick first.
 pub async fn start(ports: Ports, settings: Settings, stop: CancellationToken) -> Result<Handle, StartError> {
+    // Before any worker ticks: none may move forward on the assumption that nothing is frozen.
+    let freeze = ports.journal.freeze().await?;
+    if let Some(Freeze { reason, actor, at }) = &freeze {
+        tracing::warn!(actor, reason, since = %at, "all forward moves are still frozen");
+    }
     let (published, _) = broadcast::channel(PUBLISHED_MAX);
     let shared = Arc::new(Shared {
         ports,
         settings,
         published,
-        freeze: watch::Sender::new(None),
+        freeze: watch::Sender::new(freeze),
+        freezing: tokio::sync::Mutex::default(),
         workers: RwLock::new(BTreeMap::new()),
         tasks: TaskTracker::new(),
         stop,

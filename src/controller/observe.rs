@@ -72,7 +72,7 @@ impl Observer {
                 }
             }
         };
-        seen.frozen.clone_from(&shared.freeze.borrow());
+        seen.frozen = shared.freeze.borrow().as_ref().map(ToString::to_string);
         self.remember(&mut seen, &wants, now);
         seen
     }

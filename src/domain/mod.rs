@@ -14,6 +14,7 @@ pub mod check;
 pub mod command;
 pub mod event;
 pub mod forecast;
+pub mod freeze;
 pub mod hold;
 pub mod ids;
 pub mod invariants;

@@ -176,7 +176,7 @@ pub(super) fn number(
 }
 
 /// The moment as the journal keeps it.
-fn to_microsecond(at: Timestamp) -> Timestamp {
+pub(super) fn to_microsecond(at: Timestamp) -> Timestamp {
     from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::{Journal, JournalError, codec};
 use crate::domain::event::{NewEvent, Recorded};
+use crate::domain::freeze::Freeze;
 use crate::domain::ids::{Arn, RolloutName};
 
 /// A way in which a write can fail.
@@ -32,6 +33,7 @@ struct Store {
     epoch: u64,
     rollouts: BTreeMap<RolloutName, Vec<Recorded>>,
     owners: BTreeMap<Arn, RolloutName>,
+    freeze: Option<Freeze>,
     faults: VecDeque<Fault>,
     silent: bool,
     closed: BTreeSet<u64>,
@@ -177,6 +179,18 @@ impl Journal for MemoryJournal {
         self.write(|store| {
             store.rollouts.remove(rollout).ok_or_else(|| JournalError::NotFound(rollout.clone()))?;
             store.owners.retain(|_, owner| owner != rollout);
+            Ok(())
+        })
+    }
+
+    async fn freeze(&self) -> Result<Option<Freeze>, JournalError> {
+        Ok(self.reach()?.freeze.clone())
+    }
+
+    async fn set_freeze(&self, freeze: Option<Freeze>) -> Result<(), JournalError> {
+        let freeze = freeze.map(|freeze| Freeze { at: codec::to_microsecond(freeze.at), ..freeze });
+        self.write(|store| {
+            store.freeze = freeze;
             Ok(())
         })
     }

@@ -7,6 +7,7 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 use crate::domain::event::{NewEvent, Recorded};
+use crate::domain::freeze::Freeze;
 use crate::domain::ids::{Arn, RolloutName};
 
 /// What can go wrong with a journal.
@@ -105,6 +106,13 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Removes a rollout and its events for ever, and gives back its rules. The caller has made sure that it ended.
     async fn delete(&self, rollout: &RolloutName) -> Result<(), JournalError>;
+
+    /// What was set last with `set_freeze`, by any process: `None` when all may move forward.
+    async fn freeze(&self) -> Result<Option<Freeze>, JournalError>;
+
+    /// Keeps that no rollout moves forward, in place of what was kept before, or `None`: that all may. When it returns,
+    /// it is on disk. When it fails with `Superseded`, nothing was changed; after any other error the caller cannot know.
+    async fn set_freeze(&self, freeze: Option<Freeze>) -> Result<(), JournalError>;
 
     /// A cheap question that shows whether the store answers and is still ours.
     async fn ping(&self) -> Result<(), JournalError>;

@@ -2,6 +2,7 @@
 
 use greenshift::api::model::{Page, Problem, RequestBody, RolloutView};
 use greenshift::client::{Applied, Document};
+use greenshift::clock::{Clock as _, SystemClock};
 use greenshift::domain::phase::Phase;
 use reqwest::{Method, RequestBuilder, StatusCode};
 
@@ -264,9 +265,17 @@ async fn a_dry_run_moves_nothing_and_tells_what_it_would_do() {
 async fn a_freeze_holds_every_rollout_and_says_why() {
     let server = Server::start().await;
     let client = server.client();
-    assert!(!client.freeze_state().await.unwrap().frozen);
+    let thawed = serde_json::json!({"frozen": false});
+    assert_eq!(serde_json::to_value(client.freeze_state().await.unwrap()).unwrap(), thawed);
+    let clock = SystemClock;
+    let before = clock.now();
     let frozen = client.freeze(Some("holidays")).await.unwrap();
-    assert_eq!(frozen.reason.as_deref(), Some("alice (unverified): holidays"));
-    assert!(!client.freeze(None).await.unwrap().frozen);
+    assert!(frozen.frozen);
+    assert_eq!(frozen.reason.as_deref(), Some("holidays"));
+    assert_eq!(frozen.actor.as_deref(), Some("alice (unverified)"));
+    assert!(frozen.at.is_some_and(|at| (before..=clock.now()).contains(&at)), "{frozen:?}");
+    assert_eq!(client.freeze_state().await.unwrap(), frozen);
+    assert_eq!(serde_json::to_value(client.freeze(None).await.unwrap()).unwrap(), thawed);
+    assert_eq!(serde_json::to_value(client.freeze_state().await.unwrap()).unwrap(), thawed);
     server.stop().await;
 }

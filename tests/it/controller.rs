@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use greenshift::clock::Clock;
 use greenshift::controller::{self, AskError, CreateError, Handle, Ports, Settings, Snapshot};
 use greenshift::domain::command::{SetWeight, WriteReport};
+use greenshift::domain::freeze::Freeze;
+use greenshift::domain::hold::HoldReason;
 use greenshift::domain::ids::{Arn, RolloutName};
 use greenshift::domain::observation::{HealthSeen, Period, RuleSeen, SideCounts, Trouble};
 use greenshift::domain::phase::Phase;
@@ -332,4 +334,71 @@ async fn a_rule_has_one_active_rollout() {
     let refused = running.handle.ask(&name(), Ask::Retry, "alice", "again").await.unwrap_err();
     assert!(matches!(&refused, AskError::Refused(refusal) if refusal.code == "rule_taken"), "{refused}");
     running.stop().await;
+}
+
+fn holidays(world: &World) -> Freeze {
+    Freeze { reason: "holidays".to_owned(), actor: "alice".to_owned(), at: world.clock.now() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_lasts_over_a_restart_until_it_is_turned_off() {
+    let world = World::new();
+    let ten = Weight::from_percent(10).unwrap();
+    let running = world.start().await;
+    running.handle.create(plain(), "alice").await.unwrap();
+    running.until(&name(), hours(3), |s| s.rollout.confirmed == ten).await;
+    let freeze = holidays(&world);
+    running.handle.freeze(Some(freeze.clone())).await.unwrap();
+    running.stop().await;
+
+    let running = world.start().await;
+    assert_eq!(running.handle.frozen(), Some(freeze));
+    tokio::time::sleep(hours(12)).await;
+    let held = running.handle.get(&name()).unwrap();
+    assert_eq!((held.rollout.intended, world.shares()), (ten, vec![ten, ten]));
+    let hold = held.hold.clone().unwrap();
+    assert_eq!(hold.reason, HoldReason::Frozen);
+    assert!(hold.detail.ends_with("alice: holidays"), "{}", hold.detail);
+
+    running.handle.freeze(None).await.unwrap();
+    running.stop().await;
+    let running = world.start().await;
+    assert_eq!(running.handle.frozen(), None);
+    running.until(&name(), hours(12), |s| s.rollout.phase == Phase::Completed).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_that_cannot_be_recorded_is_in_effect_and_one_that_cannot_be_ended_stays() {
+    let world = World::new();
+    let running = world.start().await;
+    let freeze = holidays(&world);
+    world.journal.fail_next(Fault::BeforeKept);
+    running.handle.freeze(Some(freeze.clone())).await.unwrap_err();
+    assert_eq!(running.handle.frozen().as_ref(), Some(&freeze));
+    assert_eq!(world.journal.freeze().await.unwrap(), None);
+    running.handle.freeze(Some(freeze.clone())).await.unwrap();
+    assert_eq!(world.journal.freeze().await.unwrap().as_ref(), Some(&freeze));
+    for fault in [Fault::BeforeKept, Fault::AfterKept] {
+        world.journal.fail_next(fault);
+        running.handle.freeze(None).await.unwrap_err();
+        assert_eq!(running.handle.frozen().as_ref(), Some(&freeze));
+    }
+    running.handle.freeze(None).await.unwrap();
+    assert_eq!(running.handle.frozen(), None);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_of_somebody_who_does_not_wait_for_the_answer_is_kept() {
+    let world = World::new();
+    let running = world.start().await;
+    let freeze = holidays(&world);
+    {
+        let mut asking = std::pin::pin!(running.handle.freeze(Some(freeze.clone())));
+        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context))).await;
+        assert!(polled.is_pending(), "{polled:?}");
+    }
+    running.stop().await;
+    assert_eq!(world.journal.freeze().await.unwrap(), Some(freeze));
 }

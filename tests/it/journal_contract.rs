@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use greenshift::domain::event::{Cause, CauseCode, Event, NewEvent, NoticeLevel, Recorded};
+use greenshift::domain::freeze::Freeze;
 use greenshift::domain::ids::{Arn, RolloutName};
 use greenshift::domain::phase::Phase;
 use greenshift::journal::memory::MemoryJournal;
@@ -125,6 +126,8 @@ contract! {
     all_is_there_after_a_restart
     a_deleted_rollout_leaves_nothing
     a_closed_journal_fails
+    a_freeze_is_kept_until_it_is_cleared
+    who_was_superseded_can_neither_freeze_nor_thaw
     any_history_equals_the_model
 }
 
@@ -422,6 +425,48 @@ async fn a_closed_journal_fails(mut store: impl Store) {
     assert!(matches!(journal.append(&web, 1, &[], several("b", 1)).await, Err(JournalError::Store(_))));
     assert!(matches!(journal.load(&web, 0, 9).await, Err(JournalError::Store(_))));
     assert!(matches!(journal.ping().await, Err(JournalError::Store(_))));
+    assert!(matches!(journal.freeze().await, Err(JournalError::Store(_))));
+    assert!(matches!(journal.set_freeze(None).await, Err(JournalError::Store(_))));
     store.restart().await;
     assert_eq!(texts(&all(&*store.journal(), &web).await), ["a 0"]);
+}
+
+fn frozen_by(actor: &str, reason: &str) -> Freeze {
+    Freeze { reason: reason.to_owned(), actor: actor.to_owned(), at: at(7) }
+}
+
+async fn a_freeze_is_kept_until_it_is_cleared(mut store: impl Store) {
+    assert_eq!(store.journal().freeze().await.unwrap(), None);
+    let fine = Freeze { at: "2026-03-29T01:59:59.123456789Z".parse().unwrap(), ..frozen_by("alice", "holidays") };
+    store.journal().set_freeze(Some(fine.clone())).await.unwrap();
+    let kept = Freeze { at: "2026-03-29T01:59:59.123456Z".parse().unwrap(), ..fine };
+    assert_eq!(store.journal().freeze().await.unwrap().as_ref(), Some(&kept));
+    store.restart().await;
+    assert_eq!(store.journal().freeze().await.unwrap(), Some(kept));
+
+    let odd = frozen_by("Zoë\0", "'; DROP TABLE freeze; -- 🚦\n\"");
+    store.journal().set_freeze(Some(odd.clone())).await.unwrap();
+    assert_eq!(store.journal().freeze().await.unwrap().as_ref(), Some(&odd));
+    store.restart().await;
+    assert_eq!(store.journal().freeze().await.unwrap(), Some(odd));
+
+    for _again in 0..2 {
+        store.journal().set_freeze(None).await.unwrap();
+        assert_eq!(store.journal().freeze().await.unwrap(), None);
+        store.restart().await;
+        assert_eq!(store.journal().freeze().await.unwrap(), None);
+    }
+}
+
+async fn who_was_superseded_can_neither_freeze_nor_thaw(mut store: impl Store) {
+    let superseded = |error: JournalError, old: &Arc<dyn Journal>, new: &Arc<dyn Journal>| matches!(error, JournalError::Superseded { ours, found } if ours == old.epoch() && found == new.epoch());
+    let (first, kept) = (store.take_over().await, frozen_by("bob", "an incident"));
+    let second = store.journal();
+    let refused = first.set_freeze(Some(frozen_by("alice", "holidays"))).await.unwrap_err();
+    assert!(superseded(refused, &first, &second));
+    assert_eq!(second.freeze().await.unwrap(), None);
+    second.set_freeze(Some(kept.clone())).await.unwrap();
+    let refused = first.set_freeze(None).await.unwrap_err();
+    assert!(superseded(refused, &first, &second));
+    assert_eq!(second.freeze().await.unwrap(), Some(kept));
 }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use greenshift::clock::{Clock, ScaledClock};
 use greenshift::controller::{self, Handle, Ports, Settings};
 use greenshift::domain::event::{Event, NewEvent, Recorded};
+use greenshift::domain::freeze::Freeze;
 use greenshift::domain::ids::{Arn, RolloutName};
 use greenshift::domain::invariants;
 use greenshift::domain::phase::Phase;
@@ -106,6 +107,14 @@ impl Journal for Dying {
 
     async fn delete(&self, rollout: &RolloutName) -> Result<(), JournalError> {
         self.inner.delete(rollout).await
+    }
+
+    async fn freeze(&self) -> Result<Option<Freeze>, JournalError> {
+        self.inner.freeze().await
+    }
+
+    async fn set_freeze(&self, freeze: Option<Freeze>) -> Result<(), JournalError> {
+        self.inner.set_freeze(freeze).await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

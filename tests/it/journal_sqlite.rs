@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use greenshift::domain::event::{Event, NewEvent, NoticeLevel, Recorded};
+use greenshift::domain::freeze::Freeze;
 use greenshift::domain::ids::RolloutName;
 use greenshift::journal::sqlite::{SqliteJournal, backup};
 use greenshift::journal::{Journal, JournalError};
@@ -79,6 +80,27 @@ async fn a_newer_schema_is_refused_and_names_the_version_that_wrote_it() {
     .await;
     let words = refused(&database).await;
     assert_says(&words, &["greenshift 7.3.0 (schema 99)", env!("CARGO_PKG_VERSION"), "run 7.3.0 or a later one"]);
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_it_holds() {
+    let (_directory, database) = place();
+    let journal = written(&database, 3).await;
+    let kept = journal.load(&web(), 0, 99).await.unwrap();
+    journal.close().await;
+    run(&database, "DROP TABLE freeze").await;
+    run(&database, "DELETE FROM _sqlx_migrations WHERE version > 1").await;
+    let journal = SqliteJournal::open(&database).await.unwrap();
+    assert_eq!(journal.load(&web(), 0, 99).await.unwrap(), kept);
+    assert_eq!(journal.freeze().await.unwrap(), None);
+    let freeze = Freeze { reason: "holidays".to_owned(), actor: "alice".to_owned(), at: Timestamp::UNIX_EPOCH };
+    journal.set_freeze(Some(freeze.clone())).await.unwrap();
+    assert_eq!(journal.freeze().await.unwrap(), Some(freeze));
+    run(&database, "UPDATE freeze SET at_us = 9223372036854775807").await;
+    match journal.freeze().await {
+        Err(JournalError::Unreadable(words)) => assert_says(&words, &["freeze", "time", "backup"]),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

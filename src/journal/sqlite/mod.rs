@@ -25,6 +25,7 @@ use self::place::Lock;
 use super::codec::{self, Numbered, Stored};
 use super::{Journal, JournalError};
 use crate::domain::event::{NewEvent, Recorded};
+use crate::domain::freeze::Freeze;
 use crate::domain::ids::{Arn, RolloutName};
 
 /// A journal in an SQLite file.
@@ -67,11 +68,14 @@ impl SqliteJournal {
             .await;
         let head = row.and_then(|row| Ok(Head { epoch: row.try_get(0)?, last_seq: row.try_get(1)? }));
         let head = head.map_err(|error| self.store_error(&error))?;
-        let found = head.epoch.unsigned_abs();
-        if found != self.epoch {
-            return Err(JournalError::Superseded { ours: self.epoch, found });
-        }
+        self.still_ours(head.epoch)?;
         Ok(head.last_seq.map(i64::unsigned_abs))
+    }
+
+    /// Compares the epoch in the database with that of this process.
+    fn still_ours(&self, found: i64) -> Result<(), JournalError> {
+        let found = found.unsigned_abs();
+        if found == self.epoch { Ok(()) } else { Err(JournalError::Superseded { ours: self.epoch, found }) }
     }
 
     /// Makes `rules` the ones that the rollout holds, unless another holds one of them.
@@ -170,6 +174,18 @@ impl SqliteJournal {
         Ok(())
     }
 
+    async fn freeze_in(&self, db: &mut SqliteConnection, freeze: Option<&Freeze>) -> Result<(), JournalError> {
+        const KEEP: &str = "INSERT OR REPLACE INTO freeze (only_row, reason, actor, at_us) VALUES (1, ?, ?, ?)";
+        let failed = |error: sqlx::Error| self.store_error(&error);
+        let epoch = sqlx::query_scalar("SELECT epoch FROM meta").fetch_one(&mut *db).await;
+        self.still_ours(epoch.map_err(failed)?)?;
+        let change = match freeze {
+            Some(Freeze { reason, actor, at }) => sqlx::query(KEEP).bind(reason).bind(actor).bind(at.as_microsecond()),
+            None => sqlx::query("DELETE FROM freeze"),
+        };
+        change.execute(db).await.map(drop).map_err(failed)
+    }
+
     /// Runs one write as one transaction. Which one is data: a closure over the transaction would need a boxed future.
     async fn write(&self, change: Change<'_>) -> Result<(), JournalError> {
         let mut connection = self.writer().await?;
@@ -192,6 +208,7 @@ impl SqliteJournal {
                 self.append_in(db, rollout, after_seq, rules, events).await
             }
             Change::Delete { rollout } => self.delete_in(db, rollout).await,
+            Change::Freeze(freeze) => self.freeze_in(db, freeze).await,
         };
         let ended = match done {
             Ok(()) => transaction.commit().await,
@@ -206,6 +223,7 @@ enum Change<'a> {
     Create { rollout: &'a RolloutName, rules: &'a [Arn], events: &'a [Numbered] },
     Append { rollout: &'a RolloutName, after_seq: u64, rules: &'a [Arn], events: &'a [Numbered] },
     Delete { rollout: &'a RolloutName },
+    Freeze(Option<&'a Freeze>),
 }
 
 #[async_trait]
@@ -267,11 +285,23 @@ impl Journal for SqliteJournal {
         self.write(Change::Delete { rollout }).await
     }
 
+    async fn freeze(&self) -> Result<Option<Freeze>, JournalError> {
+        let failed = |error: sqlx::Error| self.store_error(&error);
+        let row = sqlx::query("SELECT reason, actor, at_us FROM freeze").fetch_optional(&self.readers).await;
+        let Some(row) = row.map_err(failed)? else { return Ok(None) };
+        let at = codec::from_microsecond(row.try_get(2).map_err(failed)?).ok_or_else(|| {
+            JournalError::Unreadable("the freeze has an impossible time: restore a backup".to_owned())
+        })?;
+        Ok(Some(Freeze { reason: row.try_get(0).map_err(failed)?, actor: row.try_get(1).map_err(failed)?, at }))
+    }
+
+    async fn set_freeze(&self, freeze: Option<Freeze>) -> Result<(), JournalError> {
+        self.write(Change::Freeze(freeze.as_ref())).await
+    }
+
     async fn ping(&self) -> Result<(), JournalError> {
         let found = sqlx::query_scalar("SELECT epoch FROM meta").fetch_one(&self.readers).await;
-        let found: i64 = found.map_err(|error| self.store_error(&error))?;
-        let found = found.unsigned_abs();
-        if found == self.epoch { Ok(()) } else { Err(JournalError::Superseded { ours: self.epoch, found }) }
+        self.still_ours(found.map_err(|error| self.store_error(&error))?)
     }
 
     fn epoch(&self) -> u64 {

@@ -28,7 +28,11 @@ const WAL_BYTES_KEPT: &str = "16777216";
 /// All migrations, oldest first. Forward only: what a release has shipped never changes.
 fn migrations() -> Vec<Migration> {
     let first = include_str!("../migrations/sqlite/0001_journal.sql").into_sql_str();
-    vec![Migration::new(1, "journal".into(), MigrationType::Simple, first, false)]
+    let second = include_str!("../migrations/sqlite/0002_freeze.sql").into_sql_str();
+    vec![
+        Migration::new(1, "journal".into(), MigrationType::Simple, first, false),
+        Migration::new(2, "freeze".into(), MigrationType::Simple, second, false),
+    ]
 }
 
 /// What every connection has in common.
