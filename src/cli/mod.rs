@@ -1,5 +1,6 @@
 //! The command line: what can be said, and what each exit code means. One file per command; [`output`] alone prints.
 
+mod against;
 mod apply;
 mod ask;
 mod demo;

@@ -17,6 +17,7 @@
 
 #[path = "../aws_stand_in/mod.rs"]
 mod aws_stand_in;
+mod against;
 mod alb;
 mod alb_inspect;
 mod alb_trouble;
