@@ -56,7 +56,7 @@ impl Terms {
             alpha: tolerance.risk,
             ceiling: tolerance.ceiling,
             rho_p: standard.rho_p.max(tolerance.ratio * PROOF_OVER_MARGIN),
-            delta_user: standard.delta_user + tolerance.extra,
+            delta_user: tolerance.effect + tolerance.extra,
             phi: if sticky { 1.0 } else { standard.phi },
             ..standard
         };

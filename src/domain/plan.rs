@@ -155,15 +155,26 @@ pub struct Tolerance {
     pub ceiling: Option<f64>,
     /// Risk α of ever rolling back an acceptable green, over all checks of the rollout together.
     pub risk: f64,
+    /// Smallest effect of interest: share of all requests that the next raise may hurt unnoticed (0 to 1). Proof means
+    /// that it would hurt fewer.
+    #[serde(default = "standard_effect")]
+    pub effect: f64,
+}
+
+/// One request in a thousand (judge specification, `delta_user`).
+const EFFECT: f64 = 0.001;
+
+const fn standard_effect() -> f64 {
+    EFFECT
 }
 
 impl Tolerance {
     /// Default for `errors`: a tenth more than blue, 5 % risk (judge specification).
-    pub const ERRORS: Self = Self { ratio: 1.1, extra: 0.0, ceiling: None, risk: 0.05 };
+    pub const ERRORS: Self = Self { ratio: 1.1, extra: 0.0, ceiling: None, risk: 0.05, effect: EFFECT };
     /// Default for `client_errors`: clients differ more than servers, so a quarter more and one in a thousand on top.
-    pub const CLIENT_ERRORS: Self = Self { ratio: 1.25, extra: 0.001, ceiling: None, risk: 0.05 };
+    pub const CLIENT_ERRORS: Self = Self { ratio: 1.25, extra: 0.001, ceiling: None, risk: 0.05, effect: EFFECT };
     /// Default for `latency`: half as many slow requests more than blue (judge specification, section 3).
-    pub const LATENCY: Self = Self { ratio: 1.5, extra: 0.0, ceiling: None, risk: 0.05 };
+    pub const LATENCY: Self = Self { ratio: 1.5, extra: 0.0, ceiling: None, risk: 0.05, effect: EFFECT };
 }
 
 /// What to do when something does not come out well.

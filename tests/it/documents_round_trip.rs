@@ -37,8 +37,9 @@ fn share(range: std::ops::RangeInclusive<f64>) -> impl Strategy<Value = f64> {
 }
 
 fn tolerance() -> impl Strategy<Value = Tolerance> {
-    (1.0..=100.0, share(0.0..=0.99), prop::option::of(share(0.0001..=1.0)), share(0.0001..=0.5))
-        .prop_map(|(ratio, extra, ceiling, risk)| Tolerance { ratio, extra, ceiling, risk })
+    let ceiling = prop::option::of(share(0.0001..=1.0));
+    (1.0..=100.0, share(0.0..=0.99), ceiling, share(0.0001..=0.5), share(0.0001..=0.1))
+        .prop_map(|(ratio, extra, ceiling, risk, effect)| Tolerance { ratio, extra, ceiling, risk, effect })
 }
 
 fn question() -> impl Strategy<Value = Question> {

@@ -210,7 +210,7 @@ fn created() -> Vec<Event> {
 }
 
 fn full_plan() -> Plan {
-    let tolerance = Tolerance { ratio: 1.25, extra: 0.001, ceiling: Some(0.02), risk: 0.01 };
+    let tolerance = Tolerance { ratio: 1.25, extra: 0.001, ceiling: Some(0.02), risk: 0.01, effect: 0.002 };
     let every_question = |last: &Question| match last {
         Question::Errors(_) => Some(Question::ClientErrors(Tolerance::CLIENT_ERRORS)),
         Question::ClientErrors(_) => Some(Question::Latency(Tolerance::LATENCY)),

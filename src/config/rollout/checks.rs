@@ -14,6 +14,8 @@ const ALARMS_MAX: usize = 100;
 const ALARM_NAME_MAX: usize = 255;
 /// A green that may be a hundred times worse is not being judged.
 const RATIO_MAX: f64 = 100.0;
+/// A raise that may hurt more than one request in ten unnoticed is not being proven.
+const EFFECT_MAX: f64 = 0.1;
 /// Above one half a coin would judge better.
 const RISK_MAX: f64 = 0.5;
 
@@ -93,16 +95,20 @@ fn tolerance(at: &At<'_>, kind: &str, standard: Tolerance, later: &[Later], out:
         at.error(out, format!("`{kind}` is empty"), Some(format!("write `{kind}: {{}}` for its defaults")));
         return None;
     }
-    let fields = at.fields(&format!("`{kind}`"), &["margin", "ceiling", "risk"], later, out)?;
+    let fields = at.fields(&format!("`{kind}`"), &["margin", "ceiling", "risk", "effect"], later, out)?;
     let above_none = |share: f64| share > 0.0 && share <= 1.0;
     let ceiling =
         fields.get("ceiling").map(|at| share_in(at, "`ceiling`", above_none, "above 0% and at most 100%", out));
     let fits = |share: f64| share > 0.0 && share <= RISK_MAX;
     let risk = fields.get("risk").map(|at| share_in(at, "`risk`", fits, "above 0% and at most 50%", out));
+    let small = |share: f64| share > 0.0 && share <= EFFECT_MAX;
+    let effect = fields.get("effect").map(|at| share_in(at, "`effect`", small, "above 0% and at most 10%", out));
     let margin = fields.get("margin").map(|at| margin(at, standard, out));
     let (ratio, extra) = margin.unwrap_or(Some((standard.ratio, standard.extra)))?;
     let ceiling = ceiling.map_or(Some(standard.ceiling), |read| read.map(Some))?;
-    Some(Tolerance { ratio, extra, ceiling, risk: risk.unwrap_or(Some(standard.risk))? })
+    let risk = risk.unwrap_or(Some(standard.risk))?;
+    let effect = effect.unwrap_or(Some(standard.effect))?;
+    Some(Tolerance { ratio, extra, ceiling, risk, effect })
 }
 
 fn margin(at: &At<'_>, standard: Tolerance, out: &mut Findings) -> Option<(f64, f64)> {

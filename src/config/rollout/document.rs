@@ -207,6 +207,11 @@ pub(super) struct ToleranceDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Share")]
     pub(super) risk: Option<Share>,
+    /// Smallest effect of interest: share of all requests that the next raise may hurt unnoticed, above 0% and at most
+    /// 10%. Smaller needs longer to prove.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Share")]
+    pub(super) effect: Option<Share>,
 }
 
 /// How much worse than blue green may be.

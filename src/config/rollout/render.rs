@@ -116,6 +116,7 @@ impl From<&Tolerance> for ToleranceDocument {
             margin: Some(MarginDocument { ratio: Some(tolerance.ratio), extra: Some(tolerance.extra.into()) }),
             ceiling: tolerance.ceiling.map(Share::from),
             risk: Some(tolerance.risk.into()),
+            effect: Some(tolerance.effect.into()),
         }
     }
 }
