@@ -261,12 +261,6 @@ impl AnalysisState {
         found
     }
 
-    /// The newest periods, oldest first, at most `count`.
-    pub fn recent(&self, count: usize) -> impl Iterator<Item = &Period> {
-        let skip = self.open.len().saturating_sub(count);
-        self.open.values().skip(skip).map(|known| &known.period)
-    }
-
     /// Green's share of the requests of the periods since the weight was confirmed (of those still open); `None`
     /// without requests.
     pub fn share_seen(&self, since: Timestamp) -> Option<f64> {

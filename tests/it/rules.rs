@@ -256,3 +256,14 @@ fn the_bake_does_not_end_while_blue_could_not_take_everything_back() {
     world.health.blue.healthy = 4;
     world.run_to(Phase::Completed, mins(5));
 }
+
+#[test]
+fn targets_draining_in_the_propagation_gap_count_neither_as_healthy_nor_as_registered() {
+    let mut world = at_ten();
+    (world.health.green.healthy, world.health.green.draining) = (1, 3);
+    world.run_to_weight(percent(50), mins(60));
+    (world.health.green.healthy, world.health.green.draining) = (4, 0);
+    (world.health.blue.healthy, world.health.blue.draining) = (2, 2);
+    world.run(mins(60));
+    assert_eq!((world.rollout.intended, held(&world)), (percent(50), Some(HoldReason::BlueUnhealthy)));
+}

@@ -4,7 +4,7 @@ use super::Draft;
 use crate::domain::command::{Command, SetWeight, Stickiness, Urgency};
 use crate::domain::observation::{RuleSeen, Seen};
 use crate::domain::phase::Phase;
-use crate::domain::rollout::{Rollout, StickinessState};
+use crate::domain::rollout::StickinessState;
 use crate::domain::weight::Weight;
 
 /// The commands of this tick.
@@ -114,16 +114,5 @@ fn template(draft: &Draft<'_>) -> SetWeight {
         ours: rollout.ours(draft.now),
         structures: rollout.structures(),
         urgency: Urgency::Forward,
-    }
-}
-
-/// The command that puts everything back on blue: what `describe` shows for people to do by hand.
-pub fn undo(rollout: &Rollout) -> SetWeight {
-    SetWeight {
-        weight: Weight::ZERO,
-        stickiness: Stickiness::Keep,
-        ours: Vec::new(),
-        structures: rollout.structures(),
-        urgency: Urgency::Back,
     }
 }

@@ -29,7 +29,6 @@ use super::request::Answer;
 use super::rollout::Rollout;
 use super::weight::Weight;
 
-pub use commands::undo;
 pub use preflight::with_findings;
 pub use wants::{HealthNeed, Wants, wants};
 
@@ -173,6 +172,11 @@ impl<'a> Draft<'a> {
     /// Answers a person's request.
     pub(super) fn answer(&mut self, answer: Answer) {
         self.answers.push(answer);
+    }
+
+    /// Whether this very tick saw that every rule gives blue everything.
+    pub(super) fn sees_all_on_blue(&self) -> bool {
+        self.seen.route.read().is_some_and(|rules| rules.iter().all(|rule| rule.share() == Some(Weight::ZERO)))
     }
 
     /// Whether anything was decided so far in this tick.

@@ -140,9 +140,7 @@ fn end_rollback(draft: &mut Draft<'_>) {
         return;
     }
     // A raise that was under way may still arrive; once the attempt has ended nobody would undo it.
-    let still_there =
-        draft.seen.route.read().is_some_and(|rules| rules.iter().all(|r| r.share() == Some(Weight::ZERO)));
-    if !still_there || since(draft.now, rollout.intended_at) < LONGEST_WRITE {
+    if !draft.sees_all_on_blue() || since(draft.now, rollout.intended_at) < LONGEST_WRITE {
         return;
     }
     let ends_in = rollout.rollback.map_or(Phase::RolledBack, |rollback| rollback.ends_in);

@@ -202,9 +202,7 @@ pub(super) fn begin_rollback(draft: &mut Draft<'_>, ends_in: Phase, cause: &Caus
     let rollout = &draft.rollout;
     // What somebody else gave green on a route that is ours by now is taken back too.
     // Before preflight passed nothing is ours yet; after it, only a look at the route tells that nothing was given.
-    let seen_on_blue =
-        draft.seen.route.read().is_some_and(|rules| rules.iter().all(|rule| rule.share() == Some(Weight::ZERO)));
-    let untouched = rollout.baseline.is_none() || seen_on_blue;
+    let untouched = rollout.baseline.is_none() || draft.sees_all_on_blue();
     let nothing_moved = !rollout.green_has_traffic() && rollout.drift.is_none() && untouched;
     if ends_in == Phase::Aborted && nothing_moved && draft.become_phase(Phase::Aborted, cause.clone()) {
         return;
